@@ -1,0 +1,149 @@
+"""Group commit: one writing thread, and the replies that wait for it.
+
+While the thread syncs one batch the reactor goes on and fills the next; all replies whose changes are in a batch leave
+together when it is on disk. A batch is sealed when a turn of the reactor is over and the thread is idle, so a lone
+connection does not wait for company and fifty share a sync. Changes that nobody waits for (the record of a FETCH, the
+scheduler's moves) wait for the next such batch, or for LAZY_SECONDS: often the ACK comes first, and they cost no row.
+
+When a batch cannot be written no reply of it leaves and ``failed`` is called, once; the service then stops the process.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Protocol
+
+from faktory_tw.storage.store import Batch, Store, StoreError
+
+if TYPE_CHECKING:
+    from twisted.internet.base import ReactorBase
+
+LAZY_SECONDS = 0.05
+_SYNC_SECONDS = 1.0
+
+Outbox = dict["Recipient", list[bytes]]
+
+
+class Recipient(Protocol):
+    """A connection, as the committer sees it."""
+
+    outbox: Outbox | None
+
+    def send_committed(self, outbox: Outbox, replies: list[bytes]) -> None:
+        """These replies may leave, in one write."""
+
+
+class Committer:
+    """``seal()`` closes the manager's open batch and returns it; ``store`` writes it."""
+
+    def __init__(
+        self, reactor: ReactorBase, store: Store, seal: Callable[[], Batch], failed: Callable[[BaseException], None]
+    ) -> None:
+        self._reactor = reactor
+        self._store = store
+        self._seal = seal
+        self._failed = failed
+        self._outbox: Outbox = {}
+        self._flying: Outbox | None = None  # the replies of the batch that is being written
+        self._scheduled = False
+        self._broken = False  # nothing can be written, or will be
+        self._closing: Callable[[], None] | None = None
+        self._inbox: SimpleQueue[Batch | None] = SimpleQueue()
+        self._thread = threading.Thread(target=self._write_batches, name="committer", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def hold(self, recipient: Recipient, reply: bytes) -> None:
+        """Keep an acknowledgement until the open batch is on disk."""
+        outbox = self._outbox
+        recipient.outbox = outbox
+        replies = outbox.get(recipient)
+        if replies is None:
+            outbox[recipient] = [reply]
+        else:
+            replies.append(reply)
+        if not self._scheduled and self._flying is None:
+            self.commit_soon()
+
+    def commit_soon(self) -> None:
+        """Write the open batch when this turn of the reactor is over, or as soon as the thread is idle again."""
+        if not self._scheduled and self._flying is None:
+            self._scheduled = True
+            self._reactor.callLater(0, self._turn_over)
+
+    def _turn_over(self) -> None:
+        self._scheduled = False
+        if self._flying is None and not self._broken:
+            self._fly()
+
+    def _fly(self) -> None:
+        self._flying, self._outbox = self._outbox, {}
+        self._inbox.put(self._seal())
+
+    def commit_lazily(self) -> None:
+        """Called every LAZY_SECONDS: write what nobody waits for."""
+        if self._flying is None and not self._broken and self._store.batch:
+            self._fly()
+
+    def close(self, done: Callable[[], None]) -> None:
+        """Write what is left, close the store's writing side, end the thread, then call ``done``."""
+        self._closing = done
+        if self._flying is None:
+            self._finish()
+
+    def _finish(self) -> None:
+        if not self._broken and (self._outbox or self._store.batch):
+            self._fly()
+            return
+        self._broken = True
+        self._inbox.put(None)
+        self._thread.join()
+        done, self._closing = self._closing, None
+        if done is not None:
+            done()
+
+    def _written(self) -> None:
+        """In the reactor's thread: the batch that flew is on disk."""
+        landed, self._flying = self._flying, None
+        self._store.written()
+        if self._outbox and not self._broken:
+            self._fly()
+        if landed:
+            for recipient, replies in landed.items():
+                recipient.send_committed(landed, replies)
+        if self._closing is not None and self._flying is None:
+            self._finish()
+
+    def _lost(self, error: BaseException) -> None:
+        """In the reactor's thread: a batch could not be written."""
+        self._broken = True
+        self._flying = None
+        self._outbox = {}
+        self._failed(error)
+        if self._closing is not None:
+            self._finish()
+
+    # -- in the writing thread -----------------------------------------------------------------------------------
+
+    def _write_batches(self) -> None:
+        store, call = self._store, self._reactor.callFromThread
+        try:
+            while True:
+                try:
+                    batch = self._inbox.get(timeout=_SYNC_SECONDS)
+                except Empty:
+                    store.tidy()
+                    continue
+                if batch is None:
+                    break
+                store.write(batch)
+                call(self._written)
+                store.tidy()
+            store.finish()
+        except BaseException as error:  # whatever it is, nothing more can be written
+            if not isinstance(error, StoreError):
+                error = StoreError(f"the writing thread failed: {error!r}")
+            call(self._lost, error)

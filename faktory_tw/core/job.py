@@ -1,0 +1,280 @@
+"""What a job is: the fields a client may send, their defaults and limits, and the refusals.
+
+A pushed line is decoded once into a :class:`Payload`, checked, completed with the defaults, and encoded again into the
+*body*: compact JSON, as every FETCH will return it. ``args`` and ``custom`` are never decoded; their bytes go from the
+producer to the worker, which keeps big integers and floats as they were written. What changes while a job lives
+(``enqueued_at``, ``failure``) is not part of the body; :func:`wire_form` splices it in, so that moving a job never
+rewrites its body.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from itertools import accumulate
+from typing import Annotated, TypeVar
+
+import msgspec
+from msgspec import Meta, Raw
+
+from faktory_tw.times import parse_rfc3339, rfc3339
+from faktory_tw.wire import CommandError
+
+DEFAULT_PRIORITY = 5
+DEFAULT_QUEUE = "default"
+DEFAULT_RETRY = 25
+DEFAULT_RESERVE_SECONDS = 1800
+MINIMUM_RESERVE_SECONDS = 60
+MAXIMUM_RESERVE_SECONDS = 86_400
+MINIMUM_JID_BYTES = 8
+MAXIMUM_DEPTH = 512  # nested brackets; parsers on both sides give up somewhere beyond
+
+_QUEUE_NAME = re.compile(r"[a-zA-Z0-9._-]+", re.ASCII)
+_ABSENT = Raw(b"")
+_NULL = (b"", b"null")
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')
+_STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
+_NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+
+Integer = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
+
+
+_Struct = TypeVar("_Struct", bound=msgspec.Struct)
+
+
+class Payload(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True, gc=False):
+    """The fields of a pushed job that mean something; ``None`` (and JSON's null) is absent.
+
+    The order is the order of the keys in what a worker gets.
+    """
+
+    retry: Integer | None = None
+    custom: Raw = _ABSENT
+    jid: str | None = None
+    queue: str | None = None
+    jobtype: str | None = None
+    created_at: str | None = None
+    at: str | None = None
+    args: Raw = _ABSENT
+    reserve_for: Integer | None = None
+    backtrace: Integer | None = None
+    priority: Integer | None = None
+    failure: Raw = _ABSENT
+
+
+class Failure(msgspec.Struct, omit_defaults=True, gc=False):
+    """A job's ``failure`` object: written by the server, kept when a client pushes one."""
+
+    failed_at: str | None = None
+    next_at: str | None = None
+    message: str | None = None
+    errtype: str | None = None
+    backtrace: list[str] | None = None
+    retry_count: Integer | None = None
+    remaining: Integer | None = None
+
+
+class Job(msgspec.Struct, gc=False):
+    """A job that is queued or being worked. ``body`` may be empty while it is: the store has it."""
+
+    id: int
+    jid: str
+    queue: str
+    priority: int  # 1 to 9, the one that orders; the body keeps what was pushed
+    position: int  # orders jobs of one queue and priority
+    retry: int
+    reserve_for: int
+    enqueued_at: float
+    failure: bytes  # JSON, empty for a job that never failed
+    body: bytes
+
+
+class _Kept(msgspec.Struct, gc=False):
+    """What the manager needs to know of a job that was read back from disk."""
+
+    jid: str
+    retry: int = DEFAULT_RETRY
+    reserve_for: int = 0
+
+
+_decode_payload = msgspec.json.Decoder(Payload).decode
+_decode_fields = msgspec.json.Decoder(dict[str, Raw]).decode
+_decode_list = msgspec.json.Decoder(list[Raw] | None).decode
+_decode_failure = msgspec.json.Decoder(Failure).decode
+_decode_kept = msgspec.json.Decoder(_Kept).decode
+_encode = msgspec.json.Encoder().encode
+_DECODING_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+
+def parse_job(text: bytes) -> Payload:
+    """The job in ``text``, one JSON object. Raises CommandError when it is none."""
+    if text.count(b"[") + text.count(b"{") > MAXIMUM_DEPTH and _depth(text) > MAXIMUM_DEPTH:
+        raise CommandError(f"invalid JSON: nested more than {MAXIMUM_DEPTH} deep")
+    try:
+        if not text.isascii():
+            text.decode()
+        payload = _decode_payload(text)
+    except msgspec.ValidationError as error:
+        payload = _parse_unusual(text, error)
+    except _DECODING_ERRORS as error:
+        raise CommandError(f"invalid JSON: {error}") from None
+    if b" " in text or b"\t" in text or b"\r" in text:
+        payload.args = _compact(payload.args)
+        payload.custom = _compact(payload.custom)
+    return payload
+
+
+def _parse_unusual(text: bytes, error: Exception) -> Payload:
+    """A job whose keys are spelled in another case, or are unknown and dropped; ``null`` is a job without fields."""
+    try:
+        return _decode_folded(text, Payload)
+    except _DECODING_ERRORS as second:
+        raise CommandError(f"invalid JSON: {second or error}") from None
+
+
+def parse_folded(text: bytes, kind: type[_Struct]) -> _Struct:
+    """A JSON object whose keys may be spelled in any case; unknown ones are dropped, ``null`` is an empty one.
+
+    Every field of ``kind`` must have a default and admit null. Raises ValueError when ``text`` is no such object.
+    """
+    try:
+        text.decode()
+        return _decode_folded(text, kind)
+    except _DECODING_ERRORS as error:
+        raise ValueError(str(error)) from None
+
+
+def _decode_folded(text: bytes, kind: type[_Struct]) -> _Struct:
+    if text.strip() == b"null":
+        return kind()
+    known: dict[str, Raw] = {}
+    for key, value in _decode_fields(text).items():
+        if key.lower() in kind.__struct_fields__:
+            known[key.lower()] = value
+    return msgspec.json.decode(_encode(known), type=kind)
+
+
+def parse_jobs(text: bytes) -> Iterator[Payload]:
+    """The jobs in ``text``, one JSON array; parsed one by one as they are asked for.
+
+    Raises CommandError at once when ``text`` is no array, and while iterating when a member is no job.
+    """
+    try:
+        members = _decode_list(text) or []
+    except _DECODING_ERRORS as error:
+        raise CommandError(f"invalid JSON: {error}") from None
+    return (parse_job(bytes(member)) for member in members)
+
+
+def _compact(raw: Raw) -> Raw:
+    return Raw(msgspec.json.format(bytes(raw), indent=-1)) if raw is not _ABSENT else raw
+
+
+def _depth(text: bytes) -> int:
+    """How deep brackets nest outside strings."""
+    steps = _STRING.sub(b"", text).translate(_STEPS, _NOT_BRACKETS)
+    return max(accumulate(memoryview(steps).cast("b")), default=0)
+
+
+def check(payload: Payload) -> None:
+    """Refuse, with a CommandError, a job without its required fields or beyond its limits."""
+    jid = payload.jid or ""
+    if len(jid) < MINIMUM_JID_BYTES and len(jid.encode()) < MINIMUM_JID_BYTES:
+        raise CommandError("jobs must have a reasonable jid parameter")
+    if not payload.jobtype:
+        raise CommandError("jobs must have a jobtype parameter")
+    args = bytes(payload.args)
+    if args in _NULL:
+        raise CommandError("jobs must have an args parameter")
+    if args[:1] != b"[":
+        raise CommandError("invalid JSON: args must be an array")
+    if payload.reserve_for is not None and payload.reserve_for > MAXIMUM_RESERVE_SECONDS:
+        raise CommandError("jobs cannot be reserved for more than one day")
+    if payload.priority is not None and payload.priority < 0:
+        raise CommandError("invalid JSON: priority must be a number from 1 to 9")
+
+
+def check_queue_name(name: str) -> None:
+    """Refuse a queue name that is not made of letters, digits, dot, underscore and hyphen."""
+    if not _QUEUE_NAME.fullmatch(name):
+        raise CommandError(f'cannot get "{name}" queue: queue names must match \\A[a-zA-Z0-9._-]+\\z')
+
+
+def due_time(payload: Payload) -> float | None:
+    """When the job is to be enqueued, in seconds since the epoch; None for at once."""
+    if not payload.at:
+        return None
+    try:
+        return parse_rfc3339(payload.at)
+    except ValueError as error:
+        raise CommandError(f"invalid timestamp for 'at': \"{payload.at}\": {error}") from None
+
+
+def pushed_failure(payload: Payload) -> bytes:
+    """The ``failure`` that came with a push, in the server's own form; empty when there was none."""
+    failure = bytes(payload.failure)
+    if failure in _NULL:
+        return b""
+    try:
+        return encode_failure(_decode_failure(failure))
+    except _DECODING_ERRORS as error:
+        raise CommandError(f"invalid JSON: failure: {error}") from None
+
+
+def decode_failure(failure: bytes) -> Failure | None:
+    """The failure record of a job, or None for a job that never failed."""
+    return _decode_failure(failure) if failure else None
+
+
+def encode_failure(failure: Failure) -> bytes:
+    """JSON of a failure record; the members that clients rely on are always there."""
+    failure.failed_at = failure.failed_at or ""
+    failure.retry_count = failure.retry_count or 0
+    failure.remaining = failure.remaining or 0
+    return _encode(failure)
+
+
+def effective_priority(pushed: int | None) -> int:
+    """The priority that orders a job: 1 to 9, and 5 for none, 0 and anything above 9."""
+    return pushed if pushed is not None and 1 <= pushed <= 9 else DEFAULT_PRIORITY
+
+
+def complete(payload: Payload, now: float) -> bytes:
+    """Fill in the defaults (``queue`` is filled in already) and return the body.
+
+    Nothing is added that the client did not send but ``retry``, ``queue`` and ``created_at``, and what means nothing
+    is left out: some clients compare the job with what they pushed, others refuse unknown or empty members.
+    """
+    if payload.retry is None:
+        payload.retry = DEFAULT_RETRY
+    if not payload.created_at:
+        payload.created_at = rfc3339(now)
+    payload.at = payload.at or None
+    payload.reserve_for = payload.reserve_for or None
+    payload.backtrace = payload.backtrace or None
+    payload.failure = _ABSENT
+    custom = bytes(payload.custom)
+    if custom:
+        if custom in (b"null", b"{}"):
+            payload.custom = _ABSENT
+        elif custom[:1] != b"{":
+            raise CommandError("invalid JSON: custom must be an object")
+    return _encode(payload)
+
+
+def wire_form(job: Job) -> bytes:
+    """The job as a worker gets it."""
+    if job.failure:
+        return b'{"enqueued_at":"%b","failure":%b,%b' % (rfc3339(job.enqueued_at).encode(), job.failure, job.body[1:])
+    return b'{"enqueued_at":"%b",%b' % (rfc3339(job.enqueued_at).encode(), job.body[1:])
+
+
+def lease_seconds(reserve_for: int) -> int:
+    """How long a worker may hold a job: what it asked for, a minute at least, half an hour when it did not ask."""
+    return max(reserve_for, MINIMUM_RESERVE_SECONDS) if reserve_for else DEFAULT_RESERVE_SECONDS
+
+
+def kept_fields(body: bytes) -> tuple[str, int, int]:
+    """``jid``, ``retry`` and ``reserve_for`` out of a body."""
+    kept = _decode_kept(body)
+    return kept.jid, kept.retry, kept.reserve_for

@@ -1,0 +1,522 @@
+"""The job manager: what the commands mean.
+
+Each public method is one command or one periodic duty. It works in three steps inside one turn of the reactor: it
+checks, and may refuse with a CommandError that leaves nothing changed; it changes memory and records the same change in
+the store's open batch; it reacts, for instance by handing the job to a FETCH that waits. It returns a plain record at
+once; that the change is not on disk yet is the caller's business (``wire.Held``).
+
+The clock has ``time()``, wall seconds since the epoch for dates, and ``monotonic()``, seconds for durations. Nobody
+reaches into the containers from outside: what the protocol and the web ask for is a method here.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from faktory_tw.core import job as jobs
+from faktory_tw.core.cache import JobCache
+from faktory_tw.core.history import History
+from faktory_tw.core.job import Job, Payload
+from faktory_tw.core.loading import Loader
+from faktory_tw.core.queues import Fifo, Queue
+from faktory_tw.core.reservations import Reservation, Reservations
+from faktory_tw.core.retry import DEAD_SECONDS, FailureReport, next_failure
+from faktory_tw.core.timed import TimedSet
+from faktory_tw.core.waiting import WAIT_SECONDS, Waiter, Waiting
+from faktory_tw.core.workers import State, Worker, Workers
+from faktory_tw.storage.store import Batch, JobRecord, JobRow, Place, PlaceRecord, QueueRecord, Store
+from faktory_tw.wire import CommandError
+
+__all__ = ["Clock", "JobManager", "Limits", "Reservation"]
+
+_SLICE = 500  # jobs handled in one turn of the reactor by a periodic duty
+_BUSY_RECORDS = 20_000  # records in the open batch beyond which periodic duties wait for the disk
+_MOST_AHEAD = 256  # jobs read from disk at once for a queue's head
+_AHEAD_BYTES = 2 * 1024 * 1024
+_EXPIRED = FailureReport("ReservationExpired", "Faktory job reservation expired")
+
+
+class Clock(Protocol):
+    """Where the time comes from; the module ``time`` is one."""
+
+    def time(self) -> float:
+        """Seconds since the epoch."""
+
+    def monotonic(self) -> float:
+        """Seconds since anything, never running back."""
+
+
+@dataclass
+class Limits:
+    """What an operator may set. ``max_queue_size`` 0 is no limit."""
+
+    max_queue_size: int = 0
+    cache_bytes: int = 16 * 1024 * 1024
+    reclaim_dead_workers: bool = True
+
+
+class TaskCounter:
+    """What INFO tells of a periodic duty."""
+
+    __slots__ = ("enqueued", "cycles", "wall_time", "reaped")
+
+    def __init__(self) -> None:
+        self.enqueued = self.cycles = self.reaped = 0
+        self.wall_time = 0.0
+
+
+class JobManager:
+    """All jobs of one server. ``random(n)`` gives an integer from 0 to n - 1."""
+
+    def __init__(self, store: Store, clock: Clock, random: Callable[[int], int], limits: Limits | None = None) -> None:
+        self._store = store
+        self._clock = clock
+        self._random = random
+        self._limits = limits or Limits()
+        self._next_id = 1
+        self._queues: dict[str, Queue] = {}
+        self._sets = {place: TimedSet() for place in (Place.SCHEDULED, Place.RETRIES, Place.DEAD)}
+        self._working = Reservations()
+        self._waiting = Waiting()
+        self._cache = JobCache(self._limits.cache_bytes)
+        self._ahead = _MOST_AHEAD
+        self._condemned: deque[Fifo] = deque()  # ids of removed queues, to be deleted in the background
+        self._discarded: deque[TimedSet] = deque()  # flushed sets: freeing a million entries at once takes long
+        self.workers = Workers()
+        self.history = History()
+        self.tasks = {name: TaskCounter() for name in ("Scheduled", "Retries", "Dead", "Busy", "Workers")}
+        self.refuse_pushes = ""  # why PUSH is refused at the moment, for the client; empty when it is not
+
+    # -- start ---------------------------------------------------------------------------------------------------
+
+    def load(self) -> None:
+        """Take over what the store holds. Reservations and heartbeats begin anew on the monotonic clock."""
+        contents = self._store.contents()
+        self._next_id = contents.next_id
+        for name, paused, floor in contents.queues:
+            self._queues[name] = Queue(name, floor, paused)
+        self.history.load(contents.days)
+        self.workers.load(contents.workers, self._clock.monotonic())
+        loader = Loader(self._store, self._queues, self._sets)
+        loader.run()
+        if loader.condemned:
+            self._condemned.append(loader.condemned)
+        for start in range(0, len(loader.working), _SLICE):
+            self._load_working(loader.working[start : start + _SLICE])
+
+    def _load_working(self, ids: Sequence[int]) -> None:
+        now = self._clock.monotonic()
+        for row in self._store.read(ids):
+            job = _job(row)
+            seconds = jobs.lease_seconds(job.reserve_for)
+            job.body = b""
+            self._working.add(Reservation(job, row.wid, row.reserved_at or 0.0, seconds), now)
+
+    # -- commands of producers -----------------------------------------------------------------------------------
+
+    def push(self, payload: Payload, now: float | None = None) -> None:
+        """Accept a job: into its queue, or into the scheduled set. Raises CommandError.
+
+        ``now`` gives the jobs of one PUSHB the same ``created_at``.
+        """
+        jobs.check(payload)
+        at = jobs.due_time(payload)
+        name = payload.queue = payload.queue or jobs.DEFAULT_QUEUE
+        queue = self._queues.get(name)
+        if queue is None:
+            jobs.check_queue_name(name)
+        self._check_room(name, queue)
+        if now is None:
+            now = self._clock.time()
+        failure = jobs.pushed_failure(payload) if payload.failure else b""
+        body = jobs.complete(payload, now)
+        job_id = self._next_id
+        self._next_id = job_id + 1
+        priority = jobs.effective_priority(payload.priority)
+        if at is not None and at > now:
+            self._store.batch.add(JobRecord(job_id, name, priority, at, None, body))
+            if failure:
+                place = int(Place.SCHEDULED)
+                self._store.batch.move(PlaceRecord(job_id, place, job_id, at, None, failure, "", None))
+            self._sets[Place.SCHEDULED].add(at, job_id)
+            return
+        if queue is None:
+            queue = self._create_queue(name, job_id)
+        self._store.batch.add(JobRecord(job_id, name, priority, None, now, body))
+        if failure:
+            self._store.batch.move(PlaceRecord(job_id, int(Place.QUEUED), job_id, None, now, failure, "", None))
+        retry, reserve_for = payload.retry or 0, payload.reserve_for or 0
+        job = Job(job_id, payload.jid or "", name, priority, job_id, retry, reserve_for, now, failure, body)
+        self._enqueue(queue, job)
+
+    def _check_room(self, name: str, queue: Queue | None) -> None:
+        if self.refuse_pushes:
+            raise CommandError(self.refuse_pushes)
+        limit = self._limits.max_queue_size
+        if limit and queue is not None and len(queue) >= limit:
+            raise CommandError(f"{name} is too large, currently {len(queue)}, max size is {limit}")
+
+    def _create_queue(self, name: str, floor: int) -> Queue:
+        queue = self._queues[name] = Queue(name, floor)
+        self._store.batch.queues[name] = QueueRecord(name, False, floor)
+        return queue
+
+    def _enqueue(self, queue: Queue, job: Job) -> None:
+        """Give the job, already recorded as queued, to whoever waits for it, or put it into its queue."""
+        if not queue.paused:
+            while (waiter := self._waiting.longest(queue.name)) is not None:
+                self._waiting.remove(waiter)
+                reservation = self._reserve(job, waiter.wid)
+                if waiter.deliver(reservation):
+                    return
+                self._withdraw(reservation)
+        queue.append(job.priority, job.id)
+        self._cache.put(job)
+
+    # -- commands of workers -------------------------------------------------------------------------------------
+
+    def fetch(self, names: Sequence[str], worker: Worker | None) -> Reservation | None:
+        """The next job of the first of these queues that has one, reserved for the worker. None when none has."""
+        if worker is not None and worker.state is not State.RUNNING:
+            return None
+        for name in names:
+            queue = self._queues.get(name)
+            if queue is not None and not queue.paused:
+                job = self._next_job(queue)
+                if job is not None:
+                    return self._reserve(job, worker.wid if worker is not None else "")
+        return None
+
+    def _next_job(self, queue: Queue) -> Job | None:
+        """Take the job whose turn it is. The disk is read before anything is changed."""
+        while head := queue.peek():
+            job = self._cache.pop(head[0])
+            if job is None:
+                self._read_ahead(queue)
+                job = self._cache.pop(head[0])
+            queue.popleft()
+            if job is not None:
+                return job
+        return None
+
+    def _read_ahead(self, queue: Queue) -> None:
+        """Read the jobs at the head of a queue: as many as fit into a few MiB."""
+        ids = [job_id for job_id in queue.peek(self._ahead) if job_id not in self._cache]
+        size = 0
+        for row in reversed(self._store.read(ids)):  # the first to be fetched is the last to be dropped again
+            size += len(row.body)
+            self._cache.put(_job(row))
+        if size > _AHEAD_BYTES:
+            self._ahead = max(self._ahead // 4, 1)
+        elif size < _AHEAD_BYTES // 4:
+            self._ahead = min(self._ahead * 2, _MOST_AHEAD)
+
+    def _reserve(self, job: Job, wid: str) -> Reservation:
+        now = self._clock.time()
+        seconds = jobs.lease_seconds(job.reserve_for)
+        reservation = Reservation(job, wid, now, seconds)
+        self._working.add(reservation, self._clock.monotonic())
+        place = int(Place.WORKING)
+        self._store.batch.move(
+            PlaceRecord(job.id, place, job.position, now + seconds, job.enqueued_at, job.failure, wid, now)
+        )
+        return reservation
+
+    def wait(
+        self, names: Sequence[str], worker: Worker | None, deliver: Callable[[Reservation | None], bool]
+    ) -> Waiter:
+        """Wait for a job of these queues; see :class:`Waiter`. A worker that is to be quiet waits in vain."""
+        if worker is not None and worker.state is not State.RUNNING:
+            names = ()
+        waiter = Waiter(names, worker.wid if worker is not None else "", deliver, self._clock.monotonic() + WAIT_SECONDS)
+        self._waiting.add(waiter)
+        return waiter
+
+    def stop_waiting(self, waiter: Waiter) -> None:
+        """The client is gone."""
+        self._waiting.remove(waiter)
+
+    def end_waits(self, everybody: bool = False) -> None:
+        """Answer the waiting FETCHes whose time is over, or all of them."""
+        for waiter in self._waiting.take_expired(float("inf") if everybody else self._clock.monotonic()):
+            waiter.deliver(None)
+
+    def give_back(self, reservation: Reservation) -> None:
+        """The client left before it got the job: back to the head, with its old position."""
+        if self._working.take_id(reservation.job.id) is not reservation:
+            return
+        job = reservation.job
+        self._record_queued(job, job.position)
+        queue = self._queues.get(job.queue)
+        if queue is None or job.position < queue.floor:
+            self._store.batch.remove(job.id)  # its queue was removed meanwhile
+            return
+        queue.append_left(job.priority, job.id)
+        self._serve(queue)
+
+    def _withdraw(self, reservation: Reservation) -> None:
+        """Undo a reservation whose client turned out to be gone; the job is recorded as queued again."""
+        self._working.take_id(reservation.job.id)
+        self._record_queued(reservation.job, reservation.job.position)
+
+    def _record_queued(self, job: Job, position: int) -> None:
+        place = int(Place.QUEUED)
+        self._store.batch.move(PlaceRecord(job.id, place, position, None, job.enqueued_at, job.failure, "", None))
+
+    def _serve(self, queue: Queue) -> None:
+        """Give waiting jobs to waiting FETCHes."""
+        while not queue.paused and queue.peek() and (waiter := self._waiting.longest(queue.name)) is not None:
+            job = self._next_job(queue)
+            if job is None:
+                return
+            self._waiting.remove(waiter)
+            reservation = self._reserve(job, waiter.wid)
+            if not waiter.deliver(reservation):
+                self._withdraw(reservation)
+                queue.append_left(job.priority, job.id)
+
+    def ack(self, jid: str, wid: str) -> bool:
+        """The job is done. False when no such job is reserved: finished already, expired, or never there."""
+        reservation = self._working.take(jid, wid)
+        if reservation is None:
+            return False
+        self._store.batch.remove(reservation.job.id)
+        self.history.count(self._clock.time(), failed=False)
+        return True
+
+    def fail(self, jid: str, wid: str, report: FailureReport) -> None:
+        """The job failed: it is tried again later, or dead, or dropped when it has ``retry`` 0."""
+        reservation = self._working.take(jid, wid)
+        if reservation is None:
+            raise CommandError(f"Job not found {jid}")
+        self._failed(reservation.job, report)
+
+    def _failed(self, job: Job, report: FailureReport) -> None:
+        now = self._clock.time()
+        self.history.count(now, failed=True)
+        if job.retry == 0:
+            self._store.batch.remove(job.id)
+            return
+        failure, retry_at = next_failure(job.failure, job.retry, report, now, self._random)
+        place, at = (Place.DEAD, now + DEAD_SECONDS) if retry_at is None else (Place.RETRIES, retry_at)
+        self._record_timed(job.id, place, at, job.enqueued_at, failure)
+
+    def _record_timed(self, job_id: int, place: Place, at: float, enqueued_at: float | None, failure: bytes) -> None:
+        self._store.batch.move(PlaceRecord(job_id, int(place), job_id, at, enqueued_at, failure, "", None))
+        self._sets[place].add(at, job_id)
+
+    def beat(self, wid: str, state: str | None, rss_kb: int) -> State | None:
+        """A heartbeat: what the worker is to do. None when no such worker is connected."""
+        worker = self.workers.beat(wid, state, rss_kb, self._clock.monotonic())
+        if worker is None:
+            return None
+        if not worker.beaten:
+            worker.beaten = True
+            self._store.batch.workers[wid] = True
+        return worker.state
+
+    def connect_worker(self, wid: str, hostname: str, pid: int, labels: list[str]) -> Worker:
+        """A connection of a worker was opened."""
+        return self.workers.connect(wid, hostname, pid, labels, self._clock.time())
+
+    def disconnect_worker(self, worker: Worker) -> None:
+        """A connection of a worker ended."""
+        self.workers.disconnect(worker, self._clock.monotonic())
+
+    # -- queues and sets -----------------------------------------------------------------------------------------
+
+    def pause(self, names: Sequence[str], paused: bool = True) -> None:
+        """Pause queues, or let them go on; unknown names are ignored, ``*`` alone is every queue."""
+        for queue in self._named(names):
+            if queue.paused != paused:
+                queue.paused = paused
+                self._store.batch.queues[queue.name] = QueueRecord(queue.name, paused, queue.floor)
+                self._serve(queue)
+
+    def remove_queues(self, names: Sequence[str]) -> None:
+        """Drop queues and the jobs in them at once; the rows are swept from the disk in the background."""
+        for queue in self._named(names):
+            self._condemned.extend(queue.take_all())
+            del self._queues[queue.name]
+            self._store.batch.queues[queue.name] = None
+
+    def latencies(self, names: Sequence[str]) -> dict[str, float]:
+        """Seconds since the next job of each queue was enqueued; 0 for an empty or unknown one."""
+        now = self._clock.time()
+        return {name: self._latency(name, now) for name in names}
+
+    def _latency(self, name: str, now: float) -> float:
+        queue = self._queues.get(name)
+        head = queue.peek() if queue is not None else []
+        if not head:
+            return 0
+        job = self._cache.get(head[0])
+        enqueued_at = job.enqueued_at if job is not None else (self._store.read(head)[0].enqueued_at or now)
+        return max(now - enqueued_at, 0)
+
+    def _named(self, names: Sequence[str]) -> list[Queue]:
+        if names and names[0] == "*":
+            return list(self._queues.values())
+        return [self._queues[name] for name in dict.fromkeys(names) if name in self._queues]
+
+    def flush(self) -> None:
+        """Forget everything: jobs, queues, reservations, statistics. Connections and waiting FETCHes stay."""
+        self._store.batch.flush()
+        self._queues = {}
+        self._discarded.extend(self._sets.values())
+        self._sets = {place: TimedSet() for place in self._sets}
+        self._working = Reservations()
+        self._condemned.clear()
+        self._cache.clear()
+        self.history.clear()
+        self.workers.forget_heartbeats()
+
+    def walk(self, place: Place, after: tuple[float, int] | None, count: int) -> list[tuple[float, int]]:
+        """Entries (at, id) of a set that follow ``after``, for a long command to go through in slices."""
+        return self._sets[place].after(after, count)
+
+    def read(self, ids: Sequence[int]) -> list[JobRow]:
+        """Everything about these jobs; those that are gone are left out."""
+        return self._store.read(ids)
+
+    def discard(self, place: Place, entry: tuple[float, int]) -> None:
+        """Drop a job from a set."""
+        if self._sets[place].discard(*entry):
+            self._store.batch.remove(entry[1])
+
+    def kill(self, place: Place, entry: tuple[float, int], row: JobRow) -> None:
+        """Move a job from a set to the dead, for 180 days from now."""
+        if self._sets[place].discard(*entry):
+            at = self._clock.time() + DEAD_SECONDS
+            self._record_timed(row.id, Place.DEAD, at, row.enqueued_at, row.failure)
+
+    def requeue(self, place: Place, entry: tuple[float, int], row: JobRow) -> None:
+        """Put a job from a set into its queue now, at the end of its priority."""
+        if self._sets[place].discard(*entry):
+            self._promote(row, self._clock.time())
+
+    def _promote(self, row: JobRow, now: float) -> None:
+        job = _job(row)
+        job.enqueued_at = now
+        job.position = self._next_id
+        self._next_id += 1
+        queue = self._queues.get(row.queue) or self._create_queue(row.queue, job.position)
+        self._record_queued(job, job.position)
+        self._enqueue(queue, job)
+
+    # -- periodic duties -----------------------------------------------------------------------------------------
+
+    def upkeep(self) -> bool:
+        """One slice of what is due: scheduled jobs, retries, old dead jobs, reservations, gone workers, sweeping.
+
+        Returns whether more is due; then the caller lets commands in and calls again.
+        """
+        batch = self._store.batch
+        if len(batch.places) + len(batch.removed) > _BUSY_RECORDS:
+            return True
+        more = self._drop_old_dead()
+        if not self.refuse_pushes:
+            more = self._enqueue_due(Place.SCHEDULED, "Scheduled") or more
+            more = self._enqueue_due(Place.RETRIES, "Retries") or more
+        more = self._expire_reservations() or more
+        self._reclaim()
+        return self._sweep() or more
+
+    def _enqueue_due(self, place: Place, task: str) -> bool:
+        counter = self.tasks[task]
+        began = self._clock.monotonic()
+        now = self._clock.time()
+        due = [entry for entry in self._sets[place].after(None, _SLICE) if entry[0] <= now]
+        rows = {row.id: row for row in self._store.read([job_id for _, job_id in due])}
+        for entry in due:
+            if entry[1] in rows:
+                self.requeue(place, entry, rows[entry[1]])
+            else:
+                self.discard(place, entry)
+        counter.cycles += 1
+        counter.enqueued += len(due)
+        counter.wall_time += self._clock.monotonic() - began
+        return len(due) == _SLICE
+
+    def _drop_old_dead(self) -> bool:
+        counter = self.tasks["Dead"]
+        old = self._sets[Place.DEAD].take_due(self._clock.time(), _SLICE)
+        for _, job_id in old:
+            self._store.batch.remove(job_id)
+        counter.cycles += 1
+        counter.enqueued += len(old)
+        return len(old) == _SLICE
+
+    def _expire_reservations(self) -> bool:
+        expired = self._working.expired(self._clock.monotonic())
+        for job_id in expired[:_SLICE]:
+            self._take_back(job_id, _EXPIRED, "Busy")
+        return len(expired) > _SLICE
+
+    def _reclaim(self) -> None:
+        """Take back the jobs of workers that are gone."""
+        gone = self.workers.take_gone(self._clock.monotonic())
+        self.tasks["Workers"].reaped += len(gone)
+        for wid in gone:
+            self._store.batch.workers[wid] = None
+        if gone and self._limits.reclaim_dead_workers:
+            for job_id in self._working.of_workers(set(gone)):
+                self._take_back(job_id, _GONE, "Busy")
+
+    def _take_back(self, job_id: int, report: FailureReport, task: str) -> None:
+        reservation = self._working.take_id(job_id)
+        if reservation is not None:
+            self.tasks[task].reaped += 1
+            self._failed(reservation.job, report)
+
+    def _sweep(self) -> bool:
+        """Delete jobs of removed queues, and free flushed sets, a slice at a time."""
+        if self._discarded and not self._discarded[0].take_due(float("inf"), _SLICE):
+            self._discarded.popleft()
+        if self._condemned:
+            fifo = self._condemned[0]
+            for _ in range(min(len(fifo), _SLICE)):
+                job_id = fifo.popleft()
+                self._cache.pop(job_id)
+                self._store.batch.remove(job_id)
+            if not fifo:
+                self._condemned.popleft()
+        return bool(self._condemned or self._discarded)
+
+    # -- what others may know ------------------------------------------------------------------------------------
+
+    def queue_sizes(self) -> dict[str, int]:
+        """Jobs in each queue, by name."""
+        return {name: len(self._queues[name]) for name in sorted(self._queues)}
+
+    def set_sizes(self) -> dict[str, int]:
+        """Jobs in each set, as INFO names them."""
+        return {
+            "dead": len(self._sets[Place.DEAD]),
+            "retries": len(self._sets[Place.RETRIES]),
+            "scheduled": len(self._sets[Place.SCHEDULED]),
+            "working": len(self._working),
+        }
+
+    def reservations(self) -> Iterator[Reservation]:
+        """The jobs being worked."""
+        return iter(self._working)
+
+    def seal(self) -> Batch:
+        """Close the open batch, with the statistics as they are now."""
+        self._store.batch.days = self.history.changes()
+        return self._store.seal()
+
+
+_GONE = FailureReport("WorkerGone", "the worker has no connection and gave no sign of life for a minute")
+
+
+def _job(row: JobRow) -> Job:
+    jid, retry, reserve_for = jobs.kept_fields(row.body)
+    enqueued_at = row.enqueued_at or 0.0
+    return Job(
+        row.id, jid, row.queue, row.priority, row.position, retry, reserve_for, enqueued_at, row.failure, row.body
+    )

@@ -1,0 +1,92 @@
+"""The jobs being worked: who holds which, since when and until when."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from faktory_tw.core.job import Job
+from faktory_tw.core.timed import Leases
+
+
+class Reservation:
+    """A job in the hands of a worker. ``wid`` is empty when a connection without one fetched it."""
+
+    __slots__ = ("job", "wid", "reserved_at", "seconds")
+
+    def __init__(self, job: Job, wid: str, reserved_at: float, seconds: int) -> None:
+        self.job = job
+        self.wid = wid
+        self.reserved_at = reserved_at  # since the epoch
+        self.seconds = seconds
+
+
+class Reservations:
+    """Reservations by job id, by jid, and by the time they end. Several jobs may share a jid; each has its own."""
+
+    def __init__(self) -> None:
+        self._by_id: dict[int, Reservation] = {}
+        self._by_jid: dict[str, Reservation | list[Reservation]] = {}
+        self._leases = Leases()
+
+    def add(self, reservation: Reservation, now: float) -> None:
+        """``now`` is monotonic: the lease runs from it."""
+        job = reservation.job
+        self._by_id[job.id] = reservation
+        self._leases.add(job.id, reservation.seconds, now)
+        other = self._by_jid.setdefault(job.jid, reservation)
+        if other is reservation:
+            return
+        if isinstance(other, list):
+            other.append(reservation)
+        else:
+            self._by_jid[job.jid] = [other, reservation]
+
+    def take(self, jid: str, wid: str) -> Reservation | None:
+        """End the reservation of a jid: the one of this worker, else the oldest. None when there is none."""
+        found = self._by_jid.get(jid)
+        if found is None:
+            return None
+        if isinstance(found, list):
+            found = next((one for one in found if one.wid == wid), found[0])
+            self._drop_shared(found)
+        else:
+            del self._by_jid[jid]
+        job_id = found.job.id
+        del self._by_id[job_id]
+        self._leases.discard(job_id, found.seconds)
+        return found
+
+    def take_id(self, job_id: int) -> Reservation | None:
+        """End the reservation of one job. None when there is none."""
+        reservation = self._by_id.get(job_id)
+        if reservation is None:
+            return None
+        jid = reservation.job.jid
+        if isinstance(self._by_jid[jid], list):
+            self._drop_shared(reservation)
+        else:
+            del self._by_jid[jid]
+        del self._by_id[job_id]
+        self._leases.discard(job_id, reservation.seconds)
+        return reservation
+
+    def _drop_shared(self, reservation: Reservation) -> None:
+        shared = self._by_jid[reservation.job.jid]
+        assert isinstance(shared, list)
+        shared.remove(reservation)
+        if len(shared) == 1:
+            self._by_jid[reservation.job.jid] = shared[0]
+
+    def expired(self, now: float) -> list[int]:
+        """Ids of the jobs whose reservation is over."""
+        return self._leases.expired(now)
+
+    def of_workers(self, wids: set[str]) -> list[int]:
+        """Ids of the jobs these workers hold."""
+        return [job_id for job_id, reservation in self._by_id.items() if reservation.wid in wids]
+
+    def __len__(self) -> int:
+        return len(self._by_id)
+
+    def __iter__(self) -> Iterator[Reservation]:
+        return iter(self._by_id.values())

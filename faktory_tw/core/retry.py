@@ -1,0 +1,65 @@
+"""What follows a failure: how it is recorded, when the job is tried again, and when it is given up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from faktory_tw.core.job import Failure, decode_failure, encode_failure
+from faktory_tw.times import DAY_SECONDS, rfc3339
+
+DEAD_SECONDS = 180 * DAY_SECONDS  # how long a dead job is kept
+MAXIMUM_ERRTYPE_BYTES = 100
+MAXIMUM_MESSAGE_BYTES = 1000
+MAXIMUM_BACKTRACE_LINES = 50
+UNKNOWN = "unknown"
+
+
+class FailureReport(msgspec.Struct, gc=False):
+    """What a worker said of a failed job."""
+
+    errtype: str | None = None
+    message: str | None = None
+    backtrace: list[str] | None = None
+
+
+def backoff_seconds(retry_count: int, random: Callable[[int], int]) -> int:
+    """Seconds until the next try: ``count^4 + 15 + rand(30) * (count + 1)``, as Faktory documents it.
+
+    The first failure, count 0, waits 15 to 44 s; 25 of them span three weeks. ``random(n)`` gives 0 to n - 1.
+    """
+    return int(retry_count**4) + 15 + random(30) * (retry_count + 1)
+
+
+def next_failure(
+    before: bytes, retry: int, report: FailureReport, now: float, random: Callable[[int], int]
+) -> tuple[bytes, float | None]:
+    """The failure record after one more failure, and when to try again (None: never, the job is dead).
+
+    ``before`` is the record of the failure before, or empty; ``retry`` the number of retries the job may have,
+    ``now`` seconds since the epoch.
+    """
+    failure = decode_failure(before)
+    if failure is None:
+        failure = Failure(failed_at=rfc3339(now), retry_count=0, remaining=retry)
+    else:
+        failure.retry_count = (failure.retry_count or 0) + 1
+        failure.remaining = failure.remaining or 0
+        failure.remaining -= failure.remaining > 0
+        failure.failed_at = failure.failed_at or rfc3339(now)
+    failure.errtype = _trimmed(report.errtype, MAXIMUM_ERRTYPE_BYTES)
+    failure.message = _trimmed(report.message, MAXIMUM_MESSAGE_BYTES)
+    failure.backtrace = (report.backtrace or [])[:MAXIMUM_BACKTRACE_LINES] or None
+    count = failure.retry_count or 0
+    if count >= retry:
+        return encode_failure(failure), None
+    at = now + backoff_seconds(count, random)
+    failure.next_at = rfc3339(at)
+    return encode_failure(failure), at
+
+
+def _trimmed(text: str | None, limit: int) -> str:
+    """``text`` without white space around it, cut to ``limit`` bytes, ``unknown`` when nothing is left."""
+    data = (text or "").strip().encode()[:limit]
+    return data.decode("utf-8", "ignore") or UNKNOWN

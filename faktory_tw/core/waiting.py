@@ -1,0 +1,74 @@
+"""FETCHes that found no job and wait for one, the longest waiting first."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from faktory_tw.core.manager import Reservation
+
+WAIT_SECONDS = 2.0
+
+
+class Waiter:
+    """One waiting FETCH. ``deliver`` is called once: with a reservation, or with None when the time is over.
+
+    It returns whether the client is still there; if not, the job goes back to the head of its queue.
+    """
+
+    __slots__ = ("queues", "wid", "deliver", "deadline", "waits")
+
+    def __init__(
+        self, queues: Sequence[str], wid: str, deliver: Callable[[Reservation | None], bool], deadline: float
+    ) -> None:
+        self.queues = queues
+        self.wid = wid
+        self.deliver = deliver
+        self.deadline = deadline
+        self.waits = True
+
+
+class Waiting:
+    """All waiting FETCHes, by queue name (which need not exist) and by deadline."""
+
+    def __init__(self) -> None:
+        self._by_queue: dict[str, dict[Waiter, None]] = {}
+        self._by_deadline: deque[Waiter] = deque()  # all wait equally long, so the oldest ends first
+
+    def add(self, waiter: Waiter) -> None:
+        for name in waiter.queues:
+            self._by_queue.setdefault(name, {})[waiter] = None
+        self._by_deadline.append(waiter)
+
+    def remove(self, waiter: Waiter) -> None:
+        """It waits no longer. Removing it twice does no harm."""
+        if not waiter.waits:
+            return
+        waiter.waits = False
+        for name in waiter.queues:
+            waiters = self._by_queue.get(name)
+            if waiters is not None:
+                waiters.pop(waiter, None)
+                if not waiters:
+                    del self._by_queue[name]
+
+    def longest(self, name: str) -> Waiter | None:
+        """Who has waited longest for a job of this queue."""
+        waiters = self._by_queue.get(name)
+        return next(iter(waiters)) if waiters else None
+
+    def take_expired(self, now: float) -> list[Waiter]:
+        """Remove, and return, the waiters whose time is over; ``now`` may be infinite: all of them."""
+        expired = []
+        line = self._by_deadline
+        while line and (line[0].deadline <= now or not line[0].waits):
+            waiter = line.popleft()
+            if waiter.waits:
+                self.remove(waiter)
+                expired.append(waiter)
+        return expired
+
+    def __len__(self) -> int:
+        return sum(waiter.waits for waiter in self._by_deadline)

@@ -1,0 +1,1 @@
+"""One file a feature that goes beyond push, fetch, acknowledge and fail."""

@@ -1,0 +1,384 @@
+"""One connection: framing, replies in order, back-pressure. What the lines mean is the session's business.
+
+Lines
+    LineReceiver cuts its buffer again for every line; with many short lines a read, that costs more than the commands.
+    So a read is split once, and an unfinished line is kept in parts until its end arrives: a line of many megabytes is
+    joined once. A line may end in LF or CRLF.
+
+Order
+    A connection executes one command after the other. While one is pending (a FETCH that waits, a command in slices)
+    further lines are put by, and beyond PUT_BY_BYTES the socket is not read. A reply that must wait for the disk goes
+    to the committer; replies behind it wait with it.
+
+Writing
+    A reply is written to the socket at once when nothing is buffered before it: that saves two epoll calls and a turn
+    of the reactor a reply. When the client does not read, Twisted buffers, and asks this producer to pause: then no
+    further command of the connection is executed.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from socket import IPPROTO_TCP, MSG_DONTWAIT, MSG_PEEK, TCP_NODELAY, socket
+from typing import Any
+
+from twisted.internet import error as errors
+from twisted.internet.interfaces import IPushProducer, ITCPTransport
+from twisted.internet.protocol import Factory
+from twisted.protocols.basic import LineReceiver
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from faktory_tw import wire
+from faktory_tw.committer import Committer, Outbox
+from faktory_tw.core.manager import Reservation
+from faktory_tw.server import Server
+from faktory_tw.session import Session
+from faktory_tw.wire import CommandError, FatalCommandError, Held
+
+HANDSHAKE_SECONDS = 2.0
+PUT_BY_BYTES = 65_536
+MOST_BEFORE_HELLO_BYTES = 65_536
+_MOST_HELD = 1024  # replies of one connection that wait for the disk before it is no longer read
+_INTERNAL_ERROR = wire.error(CommandError("internal error"))
+
+
+@implementer(IPushProducer)
+class FaktoryProtocol(LineReceiver):
+    """The server's side of one connection."""
+
+    delimiter = b"\n"
+    factory: FaktoryFactory
+
+    def __init__(self) -> None:
+        self.outbox: Outbox | None = None  # the latest that holds a reply of ours
+        self._session: Session | None = None
+        self._parts: list[bytes] = []  # of a line whose end has not arrived
+        self._parts_bytes = 0
+        self._put_by: deque[bytes] = deque()
+        self._put_by_bytes = 0
+        self._pending = False  # a command is not answered yet
+        self._stalled = False  # the client does not read
+        self._paused = False  # we do not read
+        self._closing = False
+        self._held = 0
+        self._undelivered: list[tuple[Outbox, Reservation]] = []
+        self._socket: socket | None = None
+        self._deadline: Any = None
+
+    # -- the connection's life -----------------------------------------------------------------------------------
+
+    def connectionMade(self) -> None:
+        factory = self.factory
+        if factory.refuses_connections():
+            count = len(factory.connections)
+            self.transport.write(wire.error(CommandError(f"too many connections: {count}")))
+            self.transport.loseConnection()
+            self._closing = True
+            return
+        factory.connections.add(self)
+        if ITCPTransport.providedBy(self.transport) and isinstance(getattr(self.transport, "socket", None), socket):
+            self._socket = self.transport.socket
+            if self._socket.family.name.startswith("AF_INET"):
+                self._socket.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
+            self._write = self._write_at_once  # type: ignore[method-assign]
+        self.transport.registerProducer(self, True)
+        self._session = Session(factory.server, self._answer)
+        self._deadline = factory.reactor.callLater(HANDSHAKE_SECONDS, self._handshake_timeout)
+        self._write(self._session.greeting())
+
+    def _handshake_timeout(self) -> None:
+        self._deadline = None
+        self.close()
+
+    def _end_handshake(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def connectionLost(self, reason: Failure = errors.ConnectionDone()) -> None:
+        self._closing = True
+        self._end_handshake()
+        self.factory.connections.discard(self)
+        if self._session is not None:
+            self._session.leave()
+            for _, reservation in self._undelivered:
+                self.factory.server.manager.give_back(reservation)
+        self._put_by.clear()
+        self._parts.clear()
+        self._undelivered.clear()
+
+    def close(self) -> None:
+        """End the connection after what was written."""
+        if not self._closing:
+            self._closing = True
+            self._finish_closing()
+
+    def abort(self) -> None:
+        """End the connection at once."""
+        self._closing = True
+        self.transport.abortConnection()
+
+    # -- lines in ------------------------------------------------------------------------------------------------
+
+    def dataReceived(self, data: bytes) -> None:
+        if self._closing:
+            return
+        lines = data.split(b"\n")
+        rest = lines.pop()
+        if self._parts:
+            if not lines:
+                self._keep_part(rest)
+                return
+            self._parts.append(lines[0])
+            lines[0] = b"".join(self._parts)
+            self._parts = []
+            self._parts_bytes = 0
+        if rest:
+            self._keep_part(rest)
+        if self._pending or self._stalled or self._put_by:
+            self._put_lines_by(lines)
+        else:
+            self._execute_lines(lines)
+
+    def _keep_part(self, part: bytes) -> None:
+        """A piece of a line whose end has not arrived."""
+        self._parts.append(part)
+        self._parts_bytes += len(part)
+        if self._parts_bytes > MOST_BEFORE_HELLO_BYTES:
+            greeted = self._session is not None and self._session.greeted
+            if not greeted or self._parts_bytes > self.factory.max_line_bytes:
+                self._parts = []
+                self._refuse_long_line()
+
+    def _refuse_long_line(self) -> None:
+        if self._session is not None and self._session.greeted:
+            limit = self.factory.max_line_bytes
+            self._reply(wire.error(CommandError(f"line longer than {limit} bytes, see max_line_bytes")))
+        self._close_after_replies()
+
+    def _put_lines_by(self, lines: list[bytes]) -> None:
+        self._put_by.extend(lines)
+        self._put_by_bytes += sum(map(len, lines)) + len(lines)
+        if self._session is not None and self._session.waits and self._put_by:
+            if self._put_by[0].rstrip(b"\r").split(b" ", 1)[0] == b"END":
+                self.close()
+                return
+        self._pause_or_resume()
+
+    def _execute_lines(self, lines: list[bytes]) -> None:
+        for number, line in enumerate(lines, 1):
+            self.lineReceived(line)
+            if self._closing:
+                return
+            if self._pending or self._stalled:
+                self._put_lines_by(lines[number:])
+                return
+
+    def _execute_put_by(self) -> None:
+        """Go on with the lines that were put by."""
+        while self._put_by and not (self._pending or self._stalled or self._closing):
+            line = self._put_by.popleft()
+            self._put_by_bytes -= len(line) + 1
+            self.lineReceived(line)
+        if not self._closing:
+            self._pause_or_resume()
+
+    def lineReceived(self, line: bytes) -> None:
+        if line.endswith(b"\r"):
+            line = line[:-1]
+        session = self._session
+        assert session is not None
+        try:
+            reply = session.execute(line)
+        except CommandError as refusal:
+            self._refuse(refusal)
+            return
+        except Exception as failure:
+            self.factory.report_failure(failure)
+            reply = _INTERNAL_ERROR
+        if reply is None:
+            self._pending = True
+            return
+        if self._deadline is not None:
+            self._end_handshake()
+        reservation = session.reservation
+        if reservation is not None:
+            session.reservation = None
+            self._deliver(reply, reservation)
+        else:
+            self._reply(reply)
+
+    def _refuse(self, refusal: CommandError) -> None:
+        fatal = isinstance(refusal, FatalCommandError)
+        if str(refusal):
+            self._reply(wire.error(refusal))
+        if fatal:
+            self._close_after_replies()
+
+    # -- replies out ---------------------------------------------------------------------------------------------
+
+    def _answer(self, reply: bytes, reservation: Reservation | None) -> bool:
+        """The session answers the pending command. False when the client is gone."""
+        if self._closing or (reservation is not None and self._client_left()):
+            return False
+        self._pending = False
+        delivered = True
+        if reservation is not None:
+            delivered = self._deliver(reply, reservation, give_back=False)
+        else:
+            self._reply(reply)
+        if self._put_by:
+            self.factory.reactor.callLater(0, self._execute_put_by)
+        return delivered
+
+    def _client_left(self) -> bool:
+        """Whether the client has closed its end, though the reactor has not told yet."""
+        if self._socket is None:
+            return False
+        try:
+            return not self._socket.recv(1, MSG_PEEK | MSG_DONTWAIT)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+
+    def _reply(self, reply: bytes) -> bool:
+        """Send, or hold, the next reply. False when it cannot be sent any more."""
+        if type(reply) is Held:
+            self.factory.committer.hold(self, reply)
+            self._held += 1
+            if self._held >= _MOST_HELD:
+                self._pause_or_resume()
+        elif self.outbox is not None:
+            self.outbox[self].append(reply)
+        else:
+            return self._write(reply)
+        return True
+
+    def _deliver(self, reply: bytes, reservation: Reservation, give_back: bool = True) -> bool:
+        """Send a job. It goes back to its queue when that turns out to be impossible."""
+        if self._reply(reply):
+            if self.outbox is not None:
+                self._undelivered.append((self.outbox, reservation))
+            return True
+        if give_back:
+            self.factory.server.manager.give_back(reservation)
+        return False
+
+    def send_committed(self, outbox: Outbox, replies: list[bytes]) -> None:
+        if self.outbox is outbox:
+            self.outbox = None
+            self._held = 0
+        if self._undelivered:
+            self._undelivered = [held for held in self._undelivered if held[0] is not outbox]
+        if self.transport.connected:
+            self._write(replies[0] if len(replies) == 1 else b"".join(replies))
+        if self._closing:
+            if self.outbox is None:
+                self._finish_closing()
+        elif self._paused:
+            self._pause_or_resume()
+
+    def _close_after_replies(self) -> None:
+        """Close, but not before the replies that wait for the disk."""
+        if self.outbox is None:
+            self.close()
+        else:
+            self._closing = True
+            self._end_handshake()
+
+    def _finish_closing(self) -> None:
+        if self._stalled:
+            self.transport.abortConnection()  # it would wait for a client that does not read
+        elif self.transport.connected and not self.transport.disconnecting:
+            self.transport.unregisterProducer()
+            self.transport.loseConnection()
+
+    def _write(self, data: bytes) -> bool:
+        self.transport.write(data)
+        return bool(self.transport.connected)
+
+    def _write_at_once(self, data: bytes) -> bool:
+        transport = self.transport
+        if transport.dataBuffer or transport._tempDataBuffer or transport.disconnecting:
+            transport.write(data)
+            return True
+        try:
+            sent = self._socket.send(data)  # type: ignore[union-attr]
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            transport.write(data)  # let Twisted find out what is wrong
+            return False
+        if sent < len(data):
+            transport.write(data[sent:])
+        return True
+
+    # -- back-pressure -------------------------------------------------------------------------------------------
+
+    def pauseProducing(self) -> None:
+        """The client does not read: execute nothing until it does."""
+        self._stalled = True
+        self._pause_or_resume()
+
+    def resumeProducing(self) -> None:
+        self._stalled = False
+        if self._put_by and not self._pending:
+            self.factory.reactor.callLater(0, self._execute_put_by)
+        else:
+            self._pause_or_resume()
+
+    def stopProducing(self) -> None:
+        """The connection is lost; connectionLost follows."""
+
+    def _pause_or_resume(self) -> None:
+        pause = self._stalled or self._put_by_bytes > PUT_BY_BYTES or self._held >= _MOST_HELD
+        if pause and not self._paused:
+            self._paused = True
+            self.transport.pauseProducing()
+        elif not pause and self._paused and self.transport.connected:
+            self._paused = False
+            self.transport.resumeProducing()
+
+
+class FaktoryFactory(Factory):
+    """Makes the connections of one server, and counts them.
+
+    ``report_failure`` is told of exceptions that no client should be able to cause.
+    """
+
+    protocol = FaktoryProtocol
+    noisy = False
+
+    def __init__(
+        self,
+        reactor: Any,
+        server: Server,
+        committer: Committer,
+        report_failure: Callable[[Exception], None],
+        max_line_bytes: int = 64 * 1024 * 1024,
+        max_connections: int = 10_000,
+    ) -> None:
+        self.reactor = reactor
+        self.server = server
+        self.committer = committer
+        self.report_failure = report_failure
+        self.max_line_bytes = max_line_bytes
+        self.max_connections = max_connections
+        self.connections: set[FaktoryProtocol] = set()
+
+    def refuses_connections(self) -> bool:
+        """Whether there are as many connections as may be."""
+        return len(self.connections) >= self.max_connections
+
+    def abort_connections(self) -> None:
+        """Cut all connections; replies not sent are not sent."""
+        for connection in list(self.connections):
+            connection.abort()
+
+    def close_connections(self) -> None:
+        """End all connections after what was written to them."""
+        for connection in list(self.connections):
+            connection.close()

@@ -1,0 +1,116 @@
+"""What all sessions of one server share: the manager, the password, the counters, and INFO.
+
+No socket and no reactor: the service gives it a way to carry out long commands in slices, and reads its counters.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from faktory_tw import __version__
+from faktory_tw.core.manager import Clock, JobManager
+from faktory_tw.times import rfc3339
+from faktory_tw.wire import CommandError
+
+SPOKEN_VERSION = "1.9.4"  # clients test it: the Faktory whose protocol this is
+_FEWEST_ITERATIONS = 4000
+_ITERATIONS = 4096
+
+Slices = Callable[[Iterator[None], Callable[[CommandError | None], None]], None]
+_PAGE_KIB = os.sysconf("SC_PAGE_SIZE") // 1024
+
+
+class Server:
+    """``run_in_slices(steps, finish)`` runs an iterator, one step a turn, and then calls ``finish`` with None, or with
+    the CommandError that a step raised. ``password`` None: clients need none.
+    """
+
+    def __init__(
+        self,
+        manager: JobManager,
+        clock: Clock,
+        run_in_slices: Slices,
+        password: str | None = None,
+        description: str = "Faktory",
+        log_flush: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.manager = manager
+        self.clock = clock
+        self.run_in_slices = run_in_slices
+        self.password = password
+        self.description = description
+        self.connections = 0
+        self.command_count = 0
+        self.stopping = False
+        self._log_flush = log_flush
+        self._started_at = clock.monotonic()
+
+    def challenge(self) -> tuple[str, int]:
+        """A salt and a number of iterations for the greeting of one connection."""
+        if self.password is None:
+            return "", 0
+        return f"{secrets.randbits(63):x}", _FEWEST_ITERATIONS + secrets.randbelow(_ITERATIONS)
+
+    def flush(self) -> None:
+        """FLUSH, which operators want to find in the log."""
+        self._log_flush()
+        self.manager.flush()
+
+    def info(self) -> dict[str, Any]:
+        """INFO: the members that clients, dashboards and exporters read, with the types they expect."""
+        manager, now = self.manager, self.clock.time()
+        queues, sets = manager.queue_sizes(), manager.set_sizes()
+        return {
+            "now": rfc3339(now),
+            "server_utc_time": time.strftime("%H:%M:%S UTC", time.gmtime(now)),
+            "faktory": {
+                "queues": queues,
+                "sets": sets,
+                "tasks": self._tasks(sets),
+                "default_size": queues.get("default", 0),
+                "total_failures": manager.history.failures,
+                "total_processed": manager.history.processed,
+                "total_enqueued": sum(queues.values()),
+                "total_queues": len(queues),
+            },
+            "server": {
+                "description": self.description,
+                "faktory_version": SPOKEN_VERSION,
+                "implementation": "faktory_tw",
+                "implementation_version": __version__,
+                "python_version": platform.python_version(),
+                "uptime": int(self.clock.monotonic() - self._started_at),
+                "connections": self.connections,
+                "command_count": self.command_count,
+                "used_memory_mb": resident_kib() // 1024,
+            },
+        }
+
+    def _tasks(self, sets: dict[str, int]) -> dict[str, dict[str, float]]:
+        tasks = self.manager.tasks
+        told: dict[str, dict[str, float]] = {}
+        for name, size in (("Scheduled", "scheduled"), ("Retries", "retries"), ("Dead", "dead")):
+            task = tasks[name]
+            told[name] = {
+                "enqueued": task.enqueued,
+                "cycles": task.cycles,
+                "size": sets[size],
+                "wall_time_sec": round(task.wall_time, 6),
+            }
+        told["Busy"] = {"size": sets["working"], "reaped": tasks["Busy"].reaped}
+        told["Workers"] = {"size": len(self.manager.workers), "reaped": tasks["Workers"].reaped}
+        return told
+
+
+def resident_kib() -> int:
+    """Resident memory of this process in KiB; 0 where the system does not tell."""
+    try:
+        with open("/proc/self/statm", "rb") as statm:
+            return int(statm.read().split()[1]) * _PAGE_KIB
+    except OSError:
+        return 0

@@ -1,0 +1,319 @@
+"""The running server: start and stop in the right order, timers, the exit status.
+
+Start: open the store, load the jobs, then listen. Stop: stop listening, answer waiting FETCHes, write what is left,
+close the connections. A store that fails stops the process with status 1; twistd by itself would exit with 0, and after
+a SIGTERM it would send itself the signal again, so both are seen to here.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import random
+import resource
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from types import FrameType
+from typing import Any
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
+from twisted.internet.protocol import Factory
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from faktory_tw.committer import LAZY_SECONDS, Committer
+from faktory_tw.config import Settings
+from faktory_tw.core.manager import JobManager, Limits
+from faktory_tw.protocol import FaktoryFactory
+from faktory_tw.server import Server
+from faktory_tw.storage.store import Store, StoreError
+from faktory_tw.wire import CommandError
+
+_BUSY_RECORDS = 20_000  # in the open batch; a long command then waits for the disk
+_END = object()
+_DURABILITY = {
+    "commit": "every acknowledged change is synced to disk first",
+    "second": "the disk is synced once a second: a power cut may lose the last second",
+    "os": "the operating system syncs when it likes: a power cut may lose the last minute",
+}
+
+WebSite = Callable[[Server], Factory]
+
+
+class FaktoryService(Service):
+    """One server.
+
+    ``open_store`` opens the data directory; it is called at start, after twistd has forked. ``endpoints`` take the
+    commands, ``web`` (an endpoint and what makes its site) the browser.
+    """
+
+    name = "faktory"
+
+    def __init__(
+        self,
+        reactor: Any,
+        settings: Settings,
+        open_store: Callable[[], Store],
+        endpoints: Sequence[IStreamServerEndpoint],
+        web: tuple[IStreamServerEndpoint, WebSite] | None,
+        log: Logger,
+    ) -> None:
+        self._reactor = reactor
+        self._settings = settings
+        self._open_store = open_store
+        self._endpoints = endpoints
+        self._web = web
+        self._log = log
+        self._ports: list[IListeningPort] = []
+        self._timers: list[LoopingCall] = []
+        self._store: Store | None = None
+        self._stopping = False
+
+    # -- start ---------------------------------------------------------------------------------------------------
+
+    def startService(self) -> None:
+        super().startService()
+        use_monotonic_clock(self._reactor)
+        raise_file_limit()
+        _tune_interpreter()
+        try:
+            self._start()
+        except StoreError as error:
+            raise SystemExit(f"faktory: {error}") from None
+        self._reactor.callLater(0, self._install_signal_handlers)
+
+    def _start(self) -> None:
+        settings = self._settings
+        began = time.monotonic()
+        store = self._store = self._open_store()
+        limits = Limits(
+            max_queue_size=settings.max_queue_size, reclaim_dead_workers=settings.reclaim_dead_workers
+        )
+        self.manager = JobManager(store, time, random.SystemRandom().randrange, limits)
+        self.manager.load()
+        _freeze_garbage()
+        sizes = self.manager.set_sizes()
+        self._log.info(
+            "Data in {directory}, {durability}: {why}. {queued} jobs queued, {sets}, loaded in {seconds:.2f} s",
+            directory=settings.directory,
+            durability=settings.durability,
+            why=_DURABILITY[settings.durability],
+            queued=sum(self.manager.queue_sizes().values()),
+            sets=", ".join(f"{count} {name}" for name, count in sizes.items()),
+            seconds=time.monotonic() - began,
+        )
+        self._committer = Committer(self._reactor, store, self.manager.seal, self.fail)
+        self._committer.start()
+        self.server = Server(
+            self.manager, time, self._run_in_slices, settings.password, settings.description, self._log_flush
+        )
+        self._factory = FaktoryFactory(
+            self._reactor,
+            self.server,
+            self._committer,
+            self._report_failure,
+            settings.max_line_bytes,
+            settings.max_connections,
+        )
+        self._watch_disk()
+        for endpoint in self._endpoints:
+            self._listen(endpoint, self._factory, "Accepting commands at {address}")
+        if self._web is not None:
+            endpoint, make_site = self._web
+            self._listen(endpoint, make_site(self.server), "Web UI at http://{address}/")
+        self._every(LAZY_SECONDS, self._pulse)
+        self._every(1.0, self._tick)
+
+    def _listen(self, endpoint: IStreamServerEndpoint, factory: Factory, message: str) -> None:
+        failures: list[Failure] = []
+
+        def listening(port: IListeningPort) -> None:
+            self._ports.append(port)
+            self._log.info(message, address=_address(port))
+
+        endpoint.listen(factory).addCallback(listening).addErrback(failures.append)
+        if failures:
+            raise SystemExit(f"faktory: {failures[0].getErrorMessage()}")
+
+    def _every(self, seconds: float, duty: Callable[[], None]) -> None:
+        def careful() -> None:
+            try:
+                duty()
+            except Exception as error:
+                self._report_failure(error)
+
+        timer = LoopingCall(careful)
+        timer.clock = self._reactor
+        timer.start(seconds, now=False)
+        self._timers.append(timer)
+
+    def _install_signal_handlers(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_signal)
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        if self._stopping:
+            os._exit(128 + number)  # asked a second time: at once
+        self._stopping = True
+        self._reactor.callFromThread(self._reactor.stop)
+
+    # -- duties --------------------------------------------------------------------------------------------------
+
+    def _pulse(self) -> None:
+        self.manager.end_waits()
+        self._committer.commit_lazily()
+
+    def _tick(self) -> None:
+        self._watch_disk()
+        self._upkeep()
+
+    def _upkeep(self) -> None:
+        if self.running and self.manager.upkeep():
+            self._reactor.callLater(0, self._upkeep_again)
+
+    def _upkeep_again(self) -> None:
+        try:
+            self._upkeep()
+        except Exception as error:
+            self._report_failure(error)
+
+    def _watch_disk(self) -> None:
+        """Refuse new jobs while there is little room left, so that the jobs there are can be finished."""
+        room = os.statvfs(self._settings.directory)
+        free, least = room.f_bavail * room.f_frsize, self._settings.min_free_disk_bytes
+        was = self.manager.refuse_pushes
+        now = f"the disk is nearly full, {free >> 20} MiB free: no new jobs until there is more room" if free < least else ""
+        self.manager.refuse_pushes = now
+        if now and not was:
+            self._log.error(
+                "Refusing new jobs: {free} bytes free in {directory}, fewer than --min-free-disk {least}",
+                free=free,
+                directory=self._settings.directory,
+                least=least,
+            )
+        elif was and not now:
+            self._log.info("Accepting new jobs again: {free} bytes free", free=free)
+
+    def _run_in_slices(self, steps: Iterator[None], finish: Callable[[CommandError | None], None]) -> None:
+        """Carry out a long command, one step a turn, waiting for the disk when it falls behind."""
+
+        def step() -> None:
+            assert self._store is not None
+            batch = self._store.batch
+            self._committer.commit_soon()
+            if len(batch.jobs) + len(batch.places) + len(batch.removed) > _BUSY_RECORDS:
+                self._reactor.callLater(0.002, step)
+                return
+            try:
+                ended = next(steps, _END) is _END
+            except CommandError as refusal:
+                finish(refusal)
+            except Exception as error:
+                self._report_failure(error)
+                finish(CommandError("internal error"))
+            else:
+                if ended:
+                    finish(None)
+                else:
+                    self._reactor.callLater(0, step)
+
+        self._reactor.callLater(0, step)
+
+    def _log_flush(self) -> None:
+        level = self._log.warn if self._settings.environment == "production" else self._log.info
+        level("Flushing dataset")
+
+    # -- stop ----------------------------------------------------------------------------------------------------
+
+    def _report_failure(self, error: Exception) -> None:
+        if isinstance(error, StoreError):
+            self.fail(error)
+        else:
+            self._log.failure("unexpected failure", Failure(error))
+
+    def fail(self, error: BaseException) -> None:
+        """The store failed: no further reply, and exit status 1."""
+        self._log.critical("Stopping: {error}", error=error)
+        _exit_with(1)
+        self.server.stopping = True
+        self._factory.abort_connections()
+        if not self._stopping:
+            self._stopping = True
+            self._reactor.callLater(0, self._reactor.stop)
+
+    def stopService(self) -> Deferred[None] | None:
+        if not self.running:
+            return None
+        super().stopService()
+        self._stopping = True
+        stopped: Deferred[None] = Deferred()
+        for timer in self._timers:
+            timer.stop()
+        for port in self._ports:
+            port.stopListening()
+        self.server.stopping = True
+        self.manager.end_waits(everybody=True)
+        self._committer.close(lambda: self._closed(stopped))
+        return stopped
+
+    def _closed(self, stopped: Deferred[None]) -> None:
+        assert self._store is not None
+        self._factory.close_connections()
+        self._store.close()
+        self._log.info("Goodbye")
+        stopped.callback(None)
+
+
+def use_monotonic_clock(reactor: Any) -> None:
+    """Run the reactor's timers on the monotonic clock: on the wall clock a step back would freeze them all."""
+    if reactor.seconds is time.monotonic:
+        return
+    shift = time.monotonic() - reactor.seconds()
+    for call in reactor.getDelayedCalls():
+        call.time += shift
+        call.seconds = time.monotonic
+    reactor.seconds = time.monotonic
+
+
+def raise_file_limit() -> None:
+    """Allow as many open connections as the system grants this user."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _tune_interpreter() -> None:
+    """The writing thread waits for the interpreter's lock as long as the reactor is busy; let it wait less."""
+    sys.setswitchinterval(0.001)
+
+
+def _freeze_garbage() -> None:
+    """Millions of loaded jobs need no garbage collection, and few cycles are made later."""
+    import gc
+
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 1000)
+
+
+def _address(port: IListeningPort) -> str:
+    host = port.getHost()
+    if hasattr(host, "port"):
+        return f"[{host.host}]:{host.port}" if ":" in host.host else f"{host.host}:{host.port}"
+    return str(getattr(host, "name", host))
+
+
+def _exit_with(status: int) -> None:
+    """Make this status the one of the process, when it comes to its end in the ordinary way."""
+
+    def leave() -> None:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+
+    atexit.register(leave)

@@ -1,0 +1,340 @@
+"""One client's conversation: a line in, a reply out. No socket, no disk.
+
+:meth:`Session.execute` takes one line without its end and returns the bytes of the reply, or None when the reply comes
+later through ``answer``: a FETCH that waits, or a command that is carried out in slices. A reply of type ``wire.Held``
+may leave only after the open batch is on disk; holding it, and keeping replies in order, is the transport's business.
+
+Commands live in tables, COMMANDS and SUBCOMMANDS: a verb and the method that carries it out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Callable, Iterator, Sequence
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from faktory_tw.core.job import DEFAULT_QUEUE, Payload, parse_folded, parse_job, parse_jobs, wire_form
+from faktory_tw.core.manager import Reservation
+from faktory_tw.core.retry import FailureReport
+from faktory_tw.core.waiting import Waiter
+from faktory_tw.core.workers import State, Worker
+from faktory_tw.features.mutate import Mutation
+from faktory_tw.server import Server
+from faktory_tw.wire import ACKNOWLEDGED, NULL, OK, CommandError, FatalCommandError, Held, bulk, error
+
+_BULK_SLICE = 1024  # jobs of one PUSHB handled in one turn of the reactor
+_LINE_LIMIT_BEFORE_HELLO = 65_536
+_REMEMBERED_FETCHES = 1024
+_MOST_QUOTED = 1000  # characters of a bad command quoted in its error
+
+
+class _Hello(msgspec.Struct, gc=False):
+    hostname: str | None = None
+    wid: str | None = None
+    pid: int | None = None
+    labels: list[str] | None = None
+    pwdhash: str | None = None
+    v: Annotated[int, Meta(ge=0, le=255)] | None = None
+    username: str | None = None
+    rss_kb: int | None = None
+
+
+class _Fail(msgspec.Struct, gc=False):
+    jid: str | None = None
+    errtype: str | None = None
+    message: str | None = None
+    backtrace: list[str] | None = None
+
+
+class _Beat(msgspec.Struct, gc=False):
+    wid: str | None = None
+    current_state: str | None = None
+    rss_kb: int | None = None
+
+
+_decode_ack = msgspec.json.Decoder(dict[str, str | None]).decode
+_DECODING_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+_STATE_REPLIES = {
+    State.RUNNING: OK,
+    State.QUIET: bulk(b'{"state":"quiet"}'),
+    State.TERMINATE: bulk(b'{"state":"terminate"}'),
+}
+
+
+def password_hash(password: str, salt: str, iterations: int) -> str:
+    """What a client answers to a greeting with ``s`` and ``i``: SHA-256 of password and salt, hashed again and again."""
+    digest = hashlib.sha256((password + salt).encode()).digest()
+    for _ in range(iterations - 1):
+        digest = hashlib.sha256(digest).digest()
+    return digest.hex()
+
+
+def _compact_json(value: object) -> bytes:
+    return msgspec.json.encode(value, order="sorted")
+
+
+def _quoted(argument: bytes) -> str:
+    return argument[:_MOST_QUOTED].decode("utf-8", "replace")
+
+
+class Session:
+    """The conversation of one connection.
+
+    ``answer(reply, reservation)`` is called for replies that come later; ``reservation`` is the job it carries, or
+    None. It returns False when the client is gone.
+    """
+
+    __slots__ = ("server", "execute", "worker", "wid", "reservation", "_answer", "_waiter", "_salt", "_iterations")
+
+    def __init__(self, server: Server, answer: Callable[[bytes, Reservation | None], bool]) -> None:
+        self.server = server
+        self.execute: Callable[[bytes], bytes | None] = self._hello
+        self.worker: Worker | None = None
+        self.wid = ""
+        self.reservation: Reservation | None = None  # the job that the reply just returned carries
+        self._answer = answer
+        self._waiter: Waiter | None = None
+        self._salt, self._iterations = server.challenge()
+
+    # -- handshake -----------------------------------------------------------------------------------------------
+
+    def greeting(self) -> bytes:
+        """The first line, without a space anywhere in its JSON: some clients split it."""
+        if self.server.password is None:
+            return b'+HI {"v":2}\r\n'
+        return b'+HI {"v":2,"i":%d,"s":"%b"}\r\n' % (self._iterations, self._salt.encode())
+
+    @property
+    def greeted(self) -> bool:
+        """Whether HELLO has succeeded."""
+        return self.execute != self._hello
+
+    def _hello(self, line: bytes) -> bytes | None:
+        if not line.startswith(b"HELLO {") or len(line) > _LINE_LIMIT_BEFORE_HELLO:
+            raise FatalCommandError("")
+        try:
+            hello = parse_folded(line[6:], _Hello)
+        except ValueError:
+            raise FatalCommandError("") from None
+        if self.server.password is not None:
+            rounds = self._iterations if (hello.v or 0) >= 2 else 1
+            expected = password_hash(self.server.password, self._salt, rounds)
+            if not hmac.compare_digest(expected.encode(), (hello.pwdhash or "").encode()):
+                raise FatalCommandError("Invalid password")
+        self.server.connections += 1
+        self.execute = self._command
+        if hello.wid:
+            self.wid = hello.wid
+            self.worker = self.server.manager.connect_worker(
+                hello.wid, hello.hostname or "", hello.pid or 0, hello.labels or []
+            )
+        return OK
+
+    def leave(self) -> None:
+        """The connection is gone."""
+        if self._waiter is not None:
+            self.server.manager.stop_waiting(self._waiter)
+            self._waiter = None
+        if self.greeted:
+            self.server.connections -= 1
+        if self.worker is not None:
+            self.server.manager.disconnect_worker(self.worker)
+            self.worker = None
+
+    @property
+    def waits(self) -> bool:
+        """Whether a FETCH of this connection waits for a job."""
+        return self._waiter is not None
+
+    # -- commands ------------------------------------------------------------------------------------------------
+
+    def _command(self, line: bytes) -> bytes | None:
+        verb, space, argument = line.partition(b" ")
+        command = COMMANDS.get(verb)
+        if command is None:
+            raise CommandError(f"Unknown command {_quoted(verb)}")
+        server = self.server
+        if server.stopping:
+            raise FatalCommandError("Shutdown in progress")
+        server.command_count += 1
+        if not space and verb in _NEEDED:
+            raise CommandError(f"{verb.decode()} needs {_NEEDED[verb]}")
+        return command(self, argument)
+
+    def _push(self, argument: bytes) -> bytes:
+        self.server.manager.push(parse_job(argument))
+        return ACKNOWLEDGED
+
+    def _push_bulk(self, argument: bytes) -> bytes | None:
+        jobs = parse_jobs(argument)
+        refused: dict[str, str] = {}
+        steps = self._push_steps(jobs, refused)
+        return self._in_slices(steps, lambda: bulk(_compact_json(refused)))
+
+    def _push_steps(self, jobs: Iterator[Payload], refused: dict[str, str]) -> Iterator[None]:
+        """Parse all jobs first, as one that is no job refuses the whole command, then push them."""
+        parsed: list[Payload] = []
+        for payload in jobs:
+            parsed.append(payload)
+            if len(parsed) % _BULK_SLICE == 0:
+                yield
+        manager, now = self.server.manager, self.server.clock.time()
+        for number, payload in enumerate(parsed, 1):
+            try:
+                manager.push(payload, now)
+            except CommandError as refusal:
+                code = "" if refusal.code == "ERR" else f"{refusal.code} "
+                refused[payload.jid or ""] = f"{code}{refusal}"
+            if number % _BULK_SLICE == 0:
+                yield
+
+    def _in_slices(self, steps: Iterator[None], reply: Callable[[], bytes]) -> bytes | None:
+        """Carry out a command that may be long. A short one is done, and answered, at once."""
+        finished = object()
+        if next(steps, finished) is finished:
+            return Held(reply())
+
+        def finish(refusal: CommandError | None) -> None:
+            self._answer(error(refusal) if refusal else Held(reply()), None)
+
+        self.server.run_in_slices(steps, finish)
+        return None
+
+    def _fetch(self, argument: bytes) -> bytes | None:
+        names = _queue_names(argument)
+        manager = self.server.manager
+        reservation = manager.fetch(names, self.worker)
+        if reservation is None:
+            self._waiter = manager.wait(names, self.worker, self._fetched)
+            return None
+        self.reservation = reservation
+        return _delivery(reservation)
+
+    def _fetched(self, reservation: Reservation | None) -> bool:
+        """A waiting FETCH got a job, or its time is over."""
+        self._waiter = None
+        return self._answer(NULL if reservation is None else _delivery(reservation), reservation)
+
+    def _ack(self, argument: bytes) -> bytes:
+        try:
+            jid = _decode_ack(argument)["jid"]
+        except (*_DECODING_ERRORS, KeyError):
+            raise CommandError(f"invalid ACK {_quoted(argument)}") from None
+        self.server.manager.ack(jid or "", self.wid)
+        return ACKNOWLEDGED
+
+    def _fail(self, argument: bytes) -> bytes:
+        try:
+            failed = parse_folded(argument, _Fail)
+        except ValueError:
+            raise CommandError(f"invalid FAIL {_quoted(argument)}") from None
+        if not failed.jid:
+            raise CommandError("missing JID")
+        report = FailureReport(failed.errtype, failed.message, failed.backtrace)
+        self.server.manager.fail(failed.jid, self.wid, report)
+        return ACKNOWLEDGED
+
+    def _beat(self, argument: bytes) -> bytes:
+        try:
+            beat = parse_folded(argument, _Beat)
+        except ValueError:
+            raise CommandError(f"invalid BEAT {_quoted(argument)}") from None
+        state = self.server.manager.beat(beat.wid or "", beat.current_state, beat.rss_kb or 0)
+        if state is None:
+            raise CommandError(f"Unknown worker {(beat.wid or '')[:_MOST_QUOTED]}")
+        return _STATE_REPLIES[state]
+
+    def _info(self, argument: bytes) -> bytes:
+        return bulk(_compact_json(self.server.info()))
+
+    def _flush(self, argument: bytes) -> bytes:
+        self.server.flush()
+        return ACKNOWLEDGED
+
+    def _end(self, argument: bytes) -> bytes:
+        raise FatalCommandError("")
+
+    def _mutate(self, argument: bytes) -> bytes | None:
+        return self._in_slices(Mutation(argument).steps(self.server.manager), lambda: OK)
+
+    def _queue(self, argument: bytes) -> bytes:
+        words = argument.decode("utf-8", "replace").split(" ")
+        subcommand = SUBCOMMANDS.get(words[0].upper())
+        if subcommand is None:
+            raise CommandError(f"no such QUEUE subcommand: {words[0].upper()[:_MOST_QUOTED]}")
+        if len(words) == 1 and words[0].upper() != "LATENCY":
+            raise CommandError(f"QUEUE {words[0].upper()} needs the names of queues, or *")
+        return subcommand(self, words[1:])
+
+    def _queue_pause(self, names: Sequence[str]) -> bytes:
+        self.server.manager.pause(names)
+        return ACKNOWLEDGED
+
+    def _queue_resume(self, names: Sequence[str]) -> bytes:
+        self.server.manager.pause(names, paused=False)
+        return ACKNOWLEDGED
+
+    def _queue_remove(self, names: Sequence[str]) -> bytes:
+        self.server.manager.remove_queues(names)
+        return ACKNOWLEDGED
+
+    def _queue_latency(self, names: Sequence[str]) -> bytes:
+        if names and names[0] == "*":
+            raise CommandError("QUEUE LATENCY does not support wildcards")
+        return bulk(_compact_json(self.server.manager.latencies(names)))
+
+
+COMMANDS: dict[bytes, Callable[[Session, bytes], bytes | None]] = {
+    b"PUSH": Session._push,
+    b"PUSHB": Session._push_bulk,
+    b"FETCH": Session._fetch,
+    b"ACK": Session._ack,
+    b"FAIL": Session._fail,
+    b"BEAT": Session._beat,
+    b"INFO": Session._info,
+    b"FLUSH": Session._flush,
+    b"END": Session._end,
+    b"MUTATE": Session._mutate,
+    b"QUEUE": Session._queue,
+}
+SUBCOMMANDS: dict[str, Callable[[Session, Sequence[str]], bytes]] = {
+    "PAUSE": Session._queue_pause,
+    "RESUME": Session._queue_resume,
+    "REMOVE": Session._queue_remove,
+    "LATENCY": Session._queue_latency,
+}
+_NEEDED = {
+    b"PUSH": 'a job: PUSH {"jid":"…","jobtype":"…","args":[…]}',
+    b"PUSHB": "an array of jobs: PUSHB [{…},{…}]",
+    b"ACK": 'a jid: ACK {"jid":"…"}',
+    b"FAIL": 'a jid: FAIL {"jid":"…","errtype":"…","message":"…"}',
+    b"BEAT": 'a worker: BEAT {"wid":"…"}',
+    b"MUTATE": 'an operation: MUTATE {"cmd":"…","target":"…"}',
+    b"QUEUE": "a subcommand: QUEUE PAUSE, RESUME, REMOVE or LATENCY, and names of queues",
+}
+
+_fetches: dict[bytes, tuple[str, ...]] = {}
+
+
+def _queue_names(argument: bytes) -> tuple[str, ...]:
+    """The queues of a FETCH, in order. Workers send the same line again and again, so the last few are remembered."""
+    names = _fetches.get(argument)
+    if names is None:
+        text = argument.decode("utf-8", "replace") if argument else DEFAULT_QUEUE
+        names = tuple(dict.fromkeys(text.split(" ")))
+        if len(_fetches) >= _REMEMBERED_FETCHES:
+            _fetches.clear()
+        if len(argument) < _MOST_QUOTED:
+            _fetches[argument] = names
+    return names
+
+
+def _delivery(reservation: Reservation) -> bytes:
+    """The reply that carries a job. Its body need not stay in memory while it is worked on."""
+    reply = bulk(wire_form(reservation.job))
+    reservation.job.body = b""
+    return reply

@@ -1,0 +1,1 @@
+"""Keeping what was acknowledged: the interface in ``store``, its SQLite engine beside it."""

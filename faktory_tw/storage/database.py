@@ -1,0 +1,122 @@
+"""Opening the data directory: one server at a time, the SQLite connection, the schema's versions, the reserve file."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import sqlite3
+from importlib import resources
+from pathlib import Path
+
+from faktory_tw.storage.store import StoreError
+
+LOG_PAGES = 4096  # of the write-ahead log between two checkpoints: 16 MiB
+RESERVE_BYTES = 8 * 1024 * 1024
+_PAGE_CACHE_KIB = 8192
+
+
+class DirectoryLock:
+    """Holds a data directory for this process; the kernel gives it free when the process ends, however it ends."""
+
+    def __init__(self, directory: Path) -> None:
+        path = directory / "lock"
+        try:
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise StoreError(
+                f"cannot use the data directory {directory}: {error.strerror}; "
+                "make it writable for this user, or name another one with -d"
+            ) from error
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            owner = os.read(self._descriptor, 32).decode("ascii", "replace").strip()
+            os.close(self._descriptor)
+            raise StoreError(
+                f"the data directory {directory} is in use by another server (process {owner or 'unknown'}); "
+                "stop that one, or name another directory with -d"
+            ) from None
+        os.ftruncate(self._descriptor, 0)
+        os.write(self._descriptor, f"{os.getpid()}\n".encode())
+
+    def release(self) -> None:
+        os.close(self._descriptor)
+
+
+class Reserve:
+    """A file that is given up when the disk is full, so that finishing jobs never fails for want of a few pages."""
+
+    def __init__(self, directory: Path) -> None:
+        self._path = directory / "reserve"
+        self._held = False
+        self.restore()
+
+    def restore(self) -> None:
+        """Take the space again if it was given up and there is room; called between writes."""
+        if self._held:
+            return
+        try:
+            free = os.statvfs(self._path.parent)
+            if free.f_bavail * free.f_frsize < 2 * RESERVE_BYTES:
+                return
+            with open(self._path, "wb") as file:
+                os.posix_fallocate(file.fileno(), 0, RESERVE_BYTES)
+            self._held = True
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            self._path.unlink(missing_ok=True)
+
+    def give_up(self) -> bool:
+        """Free the space. False when there was none to free."""
+        held, self._held = self._held, False
+        self._path.unlink(missing_ok=True)
+        return held
+
+
+def connect(path: Path, synchronous: str) -> sqlite3.Connection:
+    """A connection in WAL mode without automatic checkpoints. ``synchronous`` is SQLite's word, FULL or NORMAL."""
+    try:
+        connection = sqlite3.connect(
+            path, isolation_level=None, check_same_thread=False, cached_statements=400, timeout=30.0
+        )
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute(f"PRAGMA synchronous = {synchronous}")
+        connection.execute("PRAGMA wal_autocheckpoint = 0")
+        connection.execute(f"PRAGMA cache_size = -{_PAGE_CACHE_KIB}")
+        connection.execute("PRAGMA temp_store = MEMORY")
+        os.chmod(path, 0o600)
+    except (sqlite3.Error, OSError) as error:
+        raise StoreError(
+            f"cannot open {path}: {error}; if the file is damaged, put a backup of it in its place"
+        ) from error
+    return connection
+
+
+def migrate(connection: sqlite3.Connection, path: Path) -> None:
+    """Bring the schema to the newest version, one numbered file a step, each in a transaction of its own."""
+    files = sorted(
+        (file for file in resources.files("faktory_tw.storage").joinpath("schema").iterdir() if file.name.endswith(".sql")),
+        key=lambda file: file.name,
+    )
+    try:
+        version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+        if version > len(files):
+            raise StoreError(
+                f"{path} was written by a newer faktory_tw (schema {version}, this one knows {len(files)}); "
+                "install that version again"
+            )
+        for number, file in enumerate(files[version:], version + 1):
+            connection.executescript(
+                f"BEGIN;\n{file.read_text(encoding='utf-8')}\nPRAGMA user_version = {number};\nCOMMIT;"
+            )
+    except sqlite3.Error as error:
+        raise StoreError(f"cannot read {path}: {error}; if it is damaged, put a backup of it in its place") from error
+
+
+def is_full(error: sqlite3.Error) -> bool:
+    """Whether a write failed because the disk is full. Python 3.10 has only the text to go by."""
+    code = getattr(error, "sqlite_errorcode", None)
+    return code == 13 or "full" in str(error)

@@ -1,0 +1,196 @@
+"""The interface between the job manager and the disk: batches of records on the way down, rows on the way up.
+
+The manager changes its memory and records the same change in the open :class:`Batch`, in one turn of the reactor. The
+committer seals that batch from time to time, has it written by its thread, and only then sends the replies that depend
+on it. Nothing here knows how a batch is written; nothing below knows what a job means.
+
+Inside the open batch records coalesce: a job that is pushed and acknowledged before the batch is sealed costs no row.
+A sealed batch never changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from enum import IntEnum
+from typing import NamedTuple, Protocol
+
+import msgspec
+
+
+class StoreError(Exception):
+    """The store cannot be opened, read or written. The text is for the operator and says what to do."""
+
+
+class Place(IntEnum):
+    """Where a job is. It is in exactly one place, or it is gone."""
+
+    QUEUED = 0
+    SCHEDULED = 1
+    RETRIES = 2
+    DEAD = 3
+    WORKING = 4
+
+
+class JobRecord(NamedTuple):
+    """A job as it was pushed; written once, never changed. Its first place is its queue, or the scheduled set."""
+
+    id: int
+    queue: str
+    priority: int
+    at: float | None  # when it is due; None when it was enqueued at once, at position `id`
+    enqueued_at: float | None
+    body: bytes
+
+
+class PlaceRecord(NamedTuple):
+    """Where a job is now, once it has left its first place. ``at`` is the due time, or when a dead job is dropped."""
+
+    id: int
+    place: int
+    position: int
+    at: float | None
+    enqueued_at: float | None
+    failure: bytes
+    wid: str
+    reserved_at: float | None
+
+
+class JobRow(msgspec.Struct, gc=False):
+    """What the store knows of one job: its push record with its present place laid over it."""
+
+    id: int
+    queue: str
+    priority: int
+    place: int
+    position: int
+    at: float | None
+    enqueued_at: float | None
+    failure: bytes
+    wid: str
+    reserved_at: float | None
+    body: bytes
+
+
+class QueueRecord(NamedTuple):
+    """A queue that exists. Jobs queued at a position below ``floor`` were removed with an earlier queue of the name."""
+
+    name: str
+    paused: bool
+    floor: int
+
+
+class DayRecord(NamedTuple):
+    """What was processed and what failed on one UTC day; the day ``total`` holds the sum of all time."""
+
+    day: str
+    processed: int
+    failures: int
+
+
+class Batch:
+    """The changes between two commits.
+
+    ``number`` grows by one a batch. ``flushed`` says that everything older is to be forgotten first. In ``queues`` and
+    ``workers`` the value None stands for a row to delete.
+    """
+
+    __slots__ = ("number", "flushed", "jobs", "places", "removed", "queues", "workers", "days", "body_bytes")
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.flushed = False
+        self._clear()
+
+    def _clear(self) -> None:
+        self.jobs: dict[int, JobRecord] = {}
+        self.places: dict[int, PlaceRecord] = {}
+        self.removed: list[int] = []
+        self.queues: dict[str, QueueRecord | None] = {}
+        self.workers: dict[str, bool | None] = {}
+        self.days: list[DayRecord] = []
+        self.body_bytes = 0
+
+    def add(self, record: JobRecord) -> None:
+        """A job was pushed."""
+        self.jobs[record[0]] = record
+        self.body_bytes += len(record[5])
+
+    def move(self, record: PlaceRecord) -> None:
+        """A job is in another place now, or its place changed."""
+        self.places[record[0]] = record
+
+    def remove(self, job_id: int) -> None:
+        """A job is finished, or was dropped."""
+        if self.jobs.pop(job_id, None) is None:
+            self.removed.append(job_id)
+        self.places.pop(job_id, None)
+
+    def flush(self) -> None:
+        """Everything recorded up to now is forgotten."""
+        self._clear()
+        self.flushed = True
+
+    def __bool__(self) -> bool:
+        return bool(
+            self.jobs or self.places or self.removed or self.days or self.queues or self.workers or self.flushed
+        )
+
+
+class Contents(NamedTuple):
+    """What a store holds when it is opened. ``jobs`` may be iterated once, in the order of positions."""
+
+    queues: list[QueueRecord]
+    days: list[DayRecord]
+    workers: list[str]
+    next_id: int  # above every id and position in use
+
+
+class IndexRow(NamedTuple):
+    """The part of a job that is kept in memory."""
+
+    id: int
+    queue: str
+    priority: int
+    place: int
+    position: int
+    at: float | None
+
+
+class Store(Protocol):
+    """What the manager and the committer ask of an engine.
+
+    All methods are called in the reactor's thread, but :meth:`write`, :meth:`tidy` and :meth:`finish`, which belong to
+    the writer's thread.
+    """
+
+    batch: Batch
+
+    def contents(self) -> Contents:
+        """Everything but the jobs, once, at start."""
+
+    def queued(self) -> Iterator[tuple[str, int, Sequence[int]]]:
+        """Jobs that never left their first queue: (queue, priority, ids in order), in runs; at start."""
+
+    def placed(self) -> Iterator[IndexRow]:
+        """All other jobs, ordered by position; at start."""
+
+    def read(self, ids: Sequence[int]) -> list[JobRow]:
+        """The rows of these jobs, changes not yet written included, in the order asked for; the missing left out."""
+
+    def seal(self) -> Batch:
+        """Close the open batch and open the next. At most one batch is sealed and not yet written."""
+
+    def written(self) -> None:
+        """The sealed batch is on disk."""
+
+    def write(self, batch: Batch) -> None:
+        """Put a sealed batch on disk, as durably as the store was told to. Raises StoreError."""
+
+    def tidy(self) -> None:
+        """Whatever upkeep is due between two writes."""
+
+    def finish(self) -> None:
+        """Close the writing side; nothing is written afterwards."""
+
+    def close(self) -> None:
+        """Close the reading side and give the directory free."""

@@ -1,0 +1,50 @@
+"""The bytes of replies, and the two kinds of refusal.
+
+Every reply is built here, whole, so that the transport can send it with one write: some clients read a reply with a
+single ``read``. The module knows nothing of commands, jobs or sockets.
+"""
+
+from __future__ import annotations
+
+
+class Held(bytes):
+    """A reply that acknowledges a change: it may leave only after the batch that carries the change is on disk.
+
+    Any other ``bytes`` may go out at once, unless an earlier reply of the same connection is still held.
+    """
+
+    __slots__ = ()
+
+
+OK = b"+OK\r\n"
+ACKNOWLEDGED = Held(OK)
+NULL = b"$-1\r\n"
+
+_ONE_LINE = str.maketrans({"\r": " ", "\n": " "})
+
+
+class CommandError(Exception):
+    """A command that is refused; the connection goes on.
+
+    ``str(error)`` is the text for the client; ``code`` is the word before it on the wire. Worker libraries know
+    ``ERR`` and ``NOTUNIQUE``; some crash on any other.
+    """
+
+    def __init__(self, message: str, code: str = "ERR") -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class FatalCommandError(CommandError):
+    """A refusal after which the connection is closed. An empty message closes it without a reply."""
+
+
+def bulk(body: bytes) -> bytes:
+    """A bulk string: its length counts bytes, not characters."""
+    return b"$%d\r\n%b\r\n" % (len(body), body)
+
+
+def error(refusal: CommandError) -> bytes:
+    """An error reply on one line, whatever the message quotes from the client."""
+    text = f"-{refusal.code} {refusal}".translate(_ONE_LINE)
+    return text.encode("utf-8", "replace") + b"\r\n"

@@ -1,0 +1,65 @@
+"""The site: ``/health`` for whoever watches the process, ``/stats`` with the members of INFO for dashboards."""
+
+from __future__ import annotations
+
+import hmac
+import json
+
+from klein import Klein
+from twisted.web.iweb import IRequest
+from twisted.web.server import Site
+
+from faktory_tw.server import Server
+
+_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-cache",
+}
+
+
+class Pages:
+    """What each address answers."""
+
+    app = Klein()
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+
+    @app.route("/health", methods=["GET", "HEAD"])
+    def health(self, request: IRequest) -> bytes:
+        """Alive: no password is needed to ask."""
+        info = self._server.info()
+        members = ("description", "faktory_version", "connections", "command_count")
+        return _json(request, {"now": info["now"], "server": {name: info["server"][name] for name in members}})
+
+    @app.route("/stats", methods=["GET", "HEAD"])
+    def stats(self, request: IRequest) -> bytes:
+        """The same as INFO."""
+        if not self._admitted(request):
+            request.setResponseCode(401)
+            request.setHeader("WWW-Authenticate", 'Basic realm="Faktory"')
+            return _json(request, {"error": "authorization required"})
+        return _json(request, self._server.info())
+
+    def _admitted(self, request: IRequest) -> bool:
+        password = self._server.password
+        given: bytes = request.getPassword()
+        return password is None or hmac.compare_digest(given, password.encode())
+
+
+def _json(request: IRequest, value: object) -> bytes:
+    for name, text in _HEADERS.items():
+        request.setHeader(name, text)
+    request.setHeader("Content-Type", "application/json")
+    return json.dumps(value, separators=(",", ":")).encode()
+
+
+def make_site(server: Server) -> Site:
+    """The HTTP factory for one server."""
+    site = Site(Pages(server).app.resource())
+    site.noisy = False
+    site.displayTracebacks = False
+    return site
