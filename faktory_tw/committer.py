@@ -143,7 +143,7 @@ class Committer:
                 call(self._written)
                 store.tidy()
             store.finish()
-        except BaseException as error:  # whatever it is, nothing more can be written
+        except BaseException as error:  # noqa: BLE001 - whatever it is, nothing more can be written
             if not isinstance(error, StoreError):
                 error = StoreError(f"the writing thread failed: {error!r}")
             call(self._lost, error)

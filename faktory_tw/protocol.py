@@ -42,6 +42,7 @@ PUT_BY_BYTES = 65_536
 MOST_BEFORE_HELLO_BYTES = 65_536
 _MOST_HELD = 1024  # replies of one connection that wait for the disk before it is no longer read
 _INTERNAL_ERROR = wire.error(CommandError("internal error"))
+_DONE = Failure(errors.ConnectionDone())
 
 
 @implementer(IPushProducer)
@@ -79,7 +80,7 @@ class FaktoryProtocol(LineReceiver):
             return
         factory.connections.add(self)
         if ITCPTransport.providedBy(self.transport) and isinstance(getattr(self.transport, "socket", None), socket):
-            self._socket = self.transport.socket
+            self._socket = self.transport.socket  # type: ignore[attr-defined]
             if self._socket.family.name.startswith("AF_INET"):
                 self._socket.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
             self._write = self._write_at_once  # type: ignore[method-assign]
@@ -97,7 +98,7 @@ class FaktoryProtocol(LineReceiver):
             self._deadline.cancel()
             self._deadline = None
 
-    def connectionLost(self, reason: Failure = errors.ConnectionDone()) -> None:
+    def connectionLost(self, _reason: Failure = _DONE) -> None:
         self._closing = True
         self._end_handshake()
         self.factory.connections.discard(self)
@@ -161,11 +162,14 @@ class FaktoryProtocol(LineReceiver):
     def _put_lines_by(self, lines: list[bytes]) -> None:
         self._put_by.extend(lines)
         self._put_by_bytes += sum(map(len, lines)) + len(lines)
-        if self._session is not None and self._session.waits and self._put_by:
-            if self._put_by[0].rstrip(b"\r").split(b" ", 1)[0] == b"END":
-                self.close()
-                return
-        self._pause_or_resume()
+        if self._session is not None and self._session.waits and self._ends_next():
+            self.close()
+        else:
+            self._pause_or_resume()
+
+    def _ends_next(self) -> bool:
+        """Whether the next command is END."""
+        return bool(self._put_by) and self._put_by[0].rstrip(b"\r").partition(b" ")[0] == b"END"
 
     def _execute_lines(self, lines: list[bytes]) -> None:
         for number, line in enumerate(lines, 1):
@@ -195,7 +199,7 @@ class FaktoryProtocol(LineReceiver):
         except CommandError as refusal:
             self._refuse(refusal)
             return
-        except Exception as failure:
+        except Exception as failure:  # noqa: BLE001 - no command may end the process
             self.factory.report_failure(failure)
             reply = _INTERNAL_ERROR
         if reply is None:
@@ -302,11 +306,11 @@ class FaktoryProtocol(LineReceiver):
 
     def _write_at_once(self, data: bytes) -> bool:
         transport = self.transport
-        if transport.dataBuffer or transport._tempDataBuffer or transport.disconnecting:
+        if transport.dataBuffer or transport._tempDataBuffer or transport.disconnecting:  # noqa: SLF001
             transport.write(data)
             return True
         try:
-            sent = self._socket.send(data)  # type: ignore[union-attr]
+            sent = self._socket.send(data)
         except BlockingIOError:
             sent = 0
         except OSError:
@@ -349,7 +353,7 @@ class FaktoryFactory(Factory):
     ``report_failure`` is told of exceptions that no client should be able to cause.
     """
 
-    protocol = FaktoryProtocol
+    protocol = FaktoryProtocol  # type: ignore[assignment]
     noisy = False
 
     def __init__(

@@ -26,7 +26,9 @@ _PAGE_KIB = os.sysconf("SC_PAGE_SIZE") // 1024
 
 
 class Server:
-    """``run_in_slices(steps, finish)`` runs an iterator, one step a turn, and then calls ``finish`` with None, or with
+    """Shared by all sessions.
+
+    ``run_in_slices(steps, finish)`` runs an iterator, one step a turn, and then calls ``finish`` with None, or with
     the CommandError that a step raised. ``password`` None: clients need none.
     """
 

@@ -8,6 +8,7 @@ a SIGTERM it would send itself the signal again, so both are seen to here.
 from __future__ import annotations
 
 import atexit
+import gc
 import os
 import random
 import resource
@@ -42,7 +43,7 @@ _DURABILITY = {
     "os": "the operating system syncs when it likes: a power cut may lose the last minute",
 }
 
-WebSite = Callable[[Server], Factory]
+WebSite = Callable[[Server], Any]
 
 
 class FaktoryService(Service):
@@ -91,9 +92,7 @@ class FaktoryService(Service):
         settings = self._settings
         began = time.monotonic()
         store = self._store = self._open_store()
-        limits = Limits(
-            max_queue_size=settings.max_queue_size, reclaim_dead_workers=settings.reclaim_dead_workers
-        )
+        limits = Limits(max_queue_size=settings.max_queue_size, reclaim_dead_workers=settings.reclaim_dead_workers)
         self.manager = JobManager(store, time, random.SystemRandom().randrange, limits)
         self.manager.load()
         _freeze_garbage()
@@ -144,7 +143,7 @@ class FaktoryService(Service):
         def careful() -> None:
             try:
                 duty()
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - the next turn may go better
                 self._report_failure(error)
 
         timer = LoopingCall(careful)
@@ -156,7 +155,7 @@ class FaktoryService(Service):
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
 
-    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
         if self._stopping:
             os._exit(128 + number)  # asked a second time: at once
         self._stopping = True
@@ -179,7 +178,7 @@ class FaktoryService(Service):
     def _upkeep_again(self) -> None:
         try:
             self._upkeep()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - the next tick tries again
             self._report_failure(error)
 
     def _watch_disk(self) -> None:
@@ -187,7 +186,11 @@ class FaktoryService(Service):
         room = os.statvfs(self._settings.directory)
         free, least = room.f_bavail * room.f_frsize, self._settings.min_free_disk_bytes
         was = self.manager.refuse_pushes
-        now = f"the disk is nearly full, {free >> 20} MiB free: no new jobs until there is more room" if free < least else ""
+        now = (
+            f"the disk is nearly full, {free >> 20} MiB free: no new jobs until there is more room"
+            if free < least
+            else ""
+        )
         self.manager.refuse_pushes = now
         if now and not was:
             self._log.error(
@@ -213,7 +216,7 @@ class FaktoryService(Service):
                 ended = next(steps, _END) is _END
             except CommandError as refusal:
                 finish(refusal)
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - no command may end the process
                 self._report_failure(error)
                 finish(CommandError("internal error"))
             else:
@@ -294,15 +297,13 @@ def _tune_interpreter() -> None:
 
 def _freeze_garbage() -> None:
     """Millions of loaded jobs need no garbage collection, and few cycles are made later."""
-    import gc
-
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 1000)
 
 
 def _address(port: IListeningPort) -> str:
-    host = port.getHost()
+    host: Any = port.getHost()
     if hasattr(host, "port"):
         return f"[{host.host}]:{host.port}" if ":" in host.host else f"{host.host}:{host.port}"
     return str(getattr(host, "name", host))

@@ -4,7 +4,7 @@
 later through ``answer``: a FETCH that waits, or a command that is carried out in slices. A reply of type ``wire.Held``
 may leave only after the open batch is on disk; holding it, and keeping replies in order, is the transport's business.
 
-Commands live in tables, COMMANDS and SUBCOMMANDS: a verb and the method that carries it out.
+Commands live in tables, COMMANDS and SUBCOMMANDS at the end of the class: a verb and the method that carries it out.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Callable, Iterator, Sequence
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import msgspec
 from msgspec import Meta
@@ -248,14 +248,14 @@ class Session:
             raise CommandError(f"Unknown worker {(beat.wid or '')[:_MOST_QUOTED]}")
         return _STATE_REPLIES[state]
 
-    def _info(self, argument: bytes) -> bytes:
+    def _info(self, _argument: bytes) -> bytes:
         return bulk(_compact_json(self.server.info()))
 
-    def _flush(self, argument: bytes) -> bytes:
+    def _flush(self, _argument: bytes) -> bytes:
         self.server.flush()
         return ACKNOWLEDGED
 
-    def _end(self, argument: bytes) -> bytes:
+    def _end(self, _argument: bytes) -> bytes:
         raise FatalCommandError("")
 
     def _mutate(self, argument: bytes) -> bytes | None:
@@ -263,7 +263,7 @@ class Session:
 
     def _queue(self, argument: bytes) -> bytes:
         words = argument.decode("utf-8", "replace").split(" ")
-        subcommand = SUBCOMMANDS.get(words[0].upper())
+        subcommand = self.SUBCOMMANDS.get(words[0].upper())
         if subcommand is None:
             raise CommandError(f"no such QUEUE subcommand: {words[0].upper()[:_MOST_QUOTED]}")
         if len(words) == 1 and words[0].upper() != "LATENCY":
@@ -287,26 +287,28 @@ class Session:
             raise CommandError("QUEUE LATENCY does not support wildcards")
         return bulk(_compact_json(self.server.manager.latencies(names)))
 
+    COMMANDS: ClassVar[dict[bytes, Callable[[Session, bytes], bytes | None]]] = {
+        b"PUSH": _push,
+        b"PUSHB": _push_bulk,
+        b"FETCH": _fetch,
+        b"ACK": _ack,
+        b"FAIL": _fail,
+        b"BEAT": _beat,
+        b"INFO": _info,
+        b"FLUSH": _flush,
+        b"END": _end,
+        b"MUTATE": _mutate,
+        b"QUEUE": _queue,
+    }
+    SUBCOMMANDS: ClassVar[dict[str, Callable[[Session, Sequence[str]], bytes]]] = {
+        "PAUSE": _queue_pause,
+        "RESUME": _queue_resume,
+        "REMOVE": _queue_remove,
+        "LATENCY": _queue_latency,
+    }
 
-COMMANDS: dict[bytes, Callable[[Session, bytes], bytes | None]] = {
-    b"PUSH": Session._push,
-    b"PUSHB": Session._push_bulk,
-    b"FETCH": Session._fetch,
-    b"ACK": Session._ack,
-    b"FAIL": Session._fail,
-    b"BEAT": Session._beat,
-    b"INFO": Session._info,
-    b"FLUSH": Session._flush,
-    b"END": Session._end,
-    b"MUTATE": Session._mutate,
-    b"QUEUE": Session._queue,
-}
-SUBCOMMANDS: dict[str, Callable[[Session, Sequence[str]], bytes]] = {
-    "PAUSE": Session._queue_pause,
-    "RESUME": Session._queue_resume,
-    "REMOVE": Session._queue_remove,
-    "LATENCY": Session._queue_latency,
-}
+
+COMMANDS = Session.COMMANDS
 _NEEDED = {
     b"PUSH": 'a job: PUSH {"jid":"…","jobtype":"…","args":[…]}',
     b"PUSHB": "an array of jobs: PUSHB [{…},{…}]",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from typing import Any
+import sys
+from typing import Any, ClassVar
 
 from twisted.application.service import IService
 from twisted.internet.endpoints import serverFromString
@@ -33,7 +34,7 @@ class Options(usage.Options):
         "A background job server that speaks the Faktory work protocol: worker libraries of every language connect "
         "to it unchanged. Passwords come from FAKTORY_PASSWORD or the file `password` of the configuration directory."
     )
-    optParameters = [
+    optParameters: ClassVar = [
         ["web", "w", config.DEFAULT_WEB_BINDING, "Address of the web UI, as with -b; an empty one or :0 is no web UI"],
         ["environment", "e", None, "development, staging or production [default: FAKTORY_ENV or development]"],
         ["directory", "d", None, "Data directory [default: ~/.faktory/db, in production /var/lib/faktory/db]"],
@@ -51,7 +52,7 @@ class Options(usage.Options):
         ["min-free-disk", None, 64 * MIB, "Bytes of free disk below which PUSH is refused"],
         ["description", None, "Faktory", "The server's name in INFO; some clients look for Faktory"],
     ]
-    optFlags = [["keep-dead-workers-jobs", None, "Leave the jobs of vanished workers to their reservations"]]
+    optFlags: ClassVar = [["keep-dead-workers-jobs", None, "Leave the jobs of vanished workers to their reservations"]]
     compData = usage.Completions(optActions={"directory": usage.CompleteDirs(), "config": usage.CompleteDirs()})
 
     def __init__(self) -> None:
@@ -59,15 +60,14 @@ class Options(usage.Options):
         self["bindings"] = []
 
     def opt_bind(self, address: str) -> None:
-        """Address for commands: host:port, :port for all interfaces, or a Twisted endpoint description such as
-        unix:/run/faktory.sock; may be given several times [default: localhost:7419]"""
+        """Address for commands: host:port, :port for all interfaces, or an endpoint; repeatable [localhost:7419]."""
         self["bindings"].append(address)
 
     opt_b = opt_bind
 
     def opt_version(self) -> None:
         """Show the version and exit."""
-        print(f"faktory_tw {__version__}, speaks the protocol of Faktory {SPOKEN_VERSION}")
+        sys.stdout.write(f"faktory_tw {__version__}, speaks the protocol of Faktory {SPOKEN_VERSION}\n")
         raise SystemExit(0)
 
     opt_v = opt_version
@@ -125,7 +125,7 @@ def _endpoint(reactor: Any, address: str) -> IStreamServerEndpoint:
 
 
 def makeService(options: Options) -> IService:
-    from twisted.internet import reactor
+    from twisted.internet import reactor  # noqa: PLC0415 - importing it installs it
 
     settings = options.settings
     log = Logger(

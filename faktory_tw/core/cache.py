@@ -7,18 +7,24 @@ which costs little; a short queue that is pushed and fetched all the time never 
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable, Sequence
 
-from faktory_tw.core.job import Job
+from faktory_tw.core.job import Job, job_of
+from faktory_tw.storage.store import JobRow
 
 _JOB_BYTES = 400  # of a cached job, beside its body
+_MOST_AHEAD = 256  # jobs read from disk at once
+_AHEAD_BYTES = 2 * 1024 * 1024  # bodies read at once, about
 
 
 class JobCache:
-    """Job by id. ``limit_bytes`` bounds bodies and their overhead."""
+    """Job by id. ``limit_bytes`` bounds bodies and their overhead; ``read`` is the store's."""
 
-    __slots__ = ("_jobs", "_bytes", "_limit")
+    __slots__ = ("_jobs", "_bytes", "_limit", "_read", "_ahead")
 
-    def __init__(self, limit_bytes: int) -> None:
+    def __init__(self, limit_bytes: int, read: Callable[[Sequence[int]], list[JobRow]]) -> None:
+        self._read = read
+        self._ahead = _MOST_AHEAD
         self._jobs: OrderedDict[int, Job] = OrderedDict()  # a dict would search for its first entry
         self._bytes = 0
         self._limit = limit_bytes
@@ -39,6 +45,18 @@ class JobCache:
 
     def get(self, job_id: int) -> Job | None:
         return self._jobs.get(job_id)
+
+    def read_ahead(self, peek: Callable[[int], list[int]]) -> None:
+        """Read the jobs at the head of a queue, as many as fit into a few MiB; ``peek(n)`` names the next n."""
+        ids = [job_id for job_id in peek(self._ahead) if job_id not in self._jobs]
+        size = 0
+        for row in reversed(self._read(ids)):  # the first to be fetched is the last to be dropped again
+            size += len(row.body)
+            self.put(job_of(row))
+        if size > _AHEAD_BYTES:
+            self._ahead = max(self._ahead // 4, 1)
+        elif size < _AHEAD_BYTES // 4:
+            self._ahead = min(self._ahead * 2, _MOST_AHEAD)
 
     def clear(self) -> None:
         self._jobs = OrderedDict()

@@ -17,6 +17,7 @@ from typing import Annotated, TypeVar
 import msgspec
 from msgspec import Meta, Raw
 
+from faktory_tw.storage.store import JobRow
 from faktory_tw.times import parse_rfc3339, rfc3339
 from faktory_tw.wire import CommandError
 
@@ -129,7 +130,7 @@ def _parse_unusual(text: bytes, error: Exception) -> Payload:
     try:
         return _decode_folded(text, Payload)
     except _DECODING_ERRORS as second:
-        raise CommandError(f"invalid JSON: {second or error}") from None
+        raise CommandError(f"invalid JSON: {str(second) or error}") from None
 
 
 def parse_folded(text: bytes, kind: type[_Struct]) -> _Struct:
@@ -274,7 +275,18 @@ def lease_seconds(reserve_for: int) -> int:
     return max(reserve_for, MINIMUM_RESERVE_SECONDS) if reserve_for else DEFAULT_RESERVE_SECONDS
 
 
-def kept_fields(body: bytes) -> tuple[str, int, int]:
-    """``jid``, ``retry`` and ``reserve_for`` out of a body."""
-    kept = _decode_kept(body)
-    return kept.jid, kept.retry, kept.reserve_for
+def job_of(row: JobRow) -> Job:
+    """The job of a row that was read back."""
+    kept = _decode_kept(row.body)
+    return Job(
+        row.id,
+        kept.jid,
+        row.queue,
+        row.priority,
+        row.position,
+        kept.retry,
+        kept.reserve_for,
+        row.enqueued_at or 0.0,
+        row.failure,
+        row.body,
+    )

@@ -11,19 +11,18 @@ reaches into the containers from outside: what the protocol and the web ask for 
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Protocol
 
 from faktory_tw.core import job as jobs
 from faktory_tw.core.cache import JobCache
 from faktory_tw.core.history import History
 from faktory_tw.core.job import Job, Payload
 from faktory_tw.core.loading import Loader
-from faktory_tw.core.queues import Fifo, Queue
+from faktory_tw.core.queues import Queue
 from faktory_tw.core.reservations import Reservation, Reservations
 from faktory_tw.core.retry import DEAD_SECONDS, FailureReport, next_failure
+from faktory_tw.core.sweeper import Sweeper
+from faktory_tw.core.tasks import Clock, Limits, TaskCounter
 from faktory_tw.core.timed import TimedSet
 from faktory_tw.core.waiting import WAIT_SECONDS, Waiter, Waiting
 from faktory_tw.core.workers import State, Worker, Workers
@@ -34,38 +33,8 @@ __all__ = ["Clock", "JobManager", "Limits", "Reservation"]
 
 _SLICE = 500  # jobs handled in one turn of the reactor by a periodic duty
 _BUSY_RECORDS = 20_000  # records in the open batch beyond which periodic duties wait for the disk
-_MOST_AHEAD = 256  # jobs read from disk at once for a queue's head
-_AHEAD_BYTES = 2 * 1024 * 1024
 _EXPIRED = FailureReport("ReservationExpired", "Faktory job reservation expired")
-
-
-class Clock(Protocol):
-    """Where the time comes from; the module ``time`` is one."""
-
-    def time(self) -> float:
-        """Seconds since the epoch."""
-
-    def monotonic(self) -> float:
-        """Seconds since anything, never running back."""
-
-
-@dataclass
-class Limits:
-    """What an operator may set. ``max_queue_size`` 0 is no limit."""
-
-    max_queue_size: int = 0
-    cache_bytes: int = 16 * 1024 * 1024
-    reclaim_dead_workers: bool = True
-
-
-class TaskCounter:
-    """What INFO tells of a periodic duty."""
-
-    __slots__ = ("enqueued", "cycles", "wall_time", "reaped")
-
-    def __init__(self) -> None:
-        self.enqueued = self.cycles = self.reaped = 0
-        self.wall_time = 0.0
+_GONE = FailureReport("WorkerGone", "the worker has no connection and gave no sign of life for a minute")
 
 
 class JobManager:
@@ -81,10 +50,8 @@ class JobManager:
         self._sets = {place: TimedSet() for place in (Place.SCHEDULED, Place.RETRIES, Place.DEAD)}
         self._working = Reservations()
         self._waiting = Waiting()
-        self._cache = JobCache(self._limits.cache_bytes)
-        self._ahead = _MOST_AHEAD
-        self._condemned: deque[Fifo] = deque()  # ids of removed queues, to be deleted in the background
-        self._discarded: deque[TimedSet] = deque()  # flushed sets: freeing a million entries at once takes long
+        self._cache = JobCache(self._limits.cache_bytes, store.read)
+        self._sweeper = Sweeper(store, self._cache)
         self.workers = Workers()
         self.history = History()
         self.tasks = {name: TaskCounter() for name in ("Scheduled", "Retries", "Dead", "Busy", "Workers")}
@@ -102,15 +69,14 @@ class JobManager:
         self.workers.load(contents.workers, self._clock.monotonic())
         loader = Loader(self._store, self._queues, self._sets)
         loader.run()
-        if loader.condemned:
-            self._condemned.append(loader.condemned)
+        self._sweeper.condemn([loader.condemned])
         for start in range(0, len(loader.working), _SLICE):
             self._load_working(loader.working[start : start + _SLICE])
 
     def _load_working(self, ids: Sequence[int]) -> None:
         now = self._clock.monotonic()
         for row in self._store.read(ids):
-            job = _job(row)
+            job = jobs.job_of(row)
             seconds = jobs.lease_seconds(job.reserve_for)
             job.body = b""
             self._working.add(Reservation(job, row.wid, row.reserved_at or 0.0, seconds), now)
@@ -195,24 +161,12 @@ class JobManager:
         while head := queue.peek():
             job = self._cache.pop(head[0])
             if job is None:
-                self._read_ahead(queue)
+                self._cache.read_ahead(queue.peek)
                 job = self._cache.pop(head[0])
             queue.popleft()
             if job is not None:
                 return job
         return None
-
-    def _read_ahead(self, queue: Queue) -> None:
-        """Read the jobs at the head of a queue: as many as fit into a few MiB."""
-        ids = [job_id for job_id in queue.peek(self._ahead) if job_id not in self._cache]
-        size = 0
-        for row in reversed(self._store.read(ids)):  # the first to be fetched is the last to be dropped again
-            size += len(row.body)
-            self._cache.put(_job(row))
-        if size > _AHEAD_BYTES:
-            self._ahead = max(self._ahead // 4, 1)
-        elif size < _AHEAD_BYTES // 4:
-            self._ahead = min(self._ahead * 2, _MOST_AHEAD)
 
     def _reserve(self, job: Job, wid: str) -> Reservation:
         now = self._clock.time()
@@ -231,7 +185,9 @@ class JobManager:
         """Wait for a job of these queues; see :class:`Waiter`. A worker that is to be quiet waits in vain."""
         if worker is not None and worker.state is not State.RUNNING:
             names = ()
-        waiter = Waiter(names, worker.wid if worker is not None else "", deliver, self._clock.monotonic() + WAIT_SECONDS)
+        waiter = Waiter(
+            names, worker.wid if worker is not None else "", deliver, self._clock.monotonic() + WAIT_SECONDS
+        )
         self._waiting.add(waiter)
         return waiter
 
@@ -339,7 +295,7 @@ class JobManager:
     def remove_queues(self, names: Sequence[str]) -> None:
         """Drop queues and the jobs in them at once; the rows are swept from the disk in the background."""
         for queue in self._named(names):
-            self._condemned.extend(queue.take_all())
+            self._sweeper.condemn(queue.take_all())
             del self._queues[queue.name]
             self._store.batch.queues[queue.name] = None
 
@@ -366,11 +322,9 @@ class JobManager:
         """Forget everything: jobs, queues, reservations, statistics. Connections and waiting FETCHes stay."""
         self._store.batch.flush()
         self._queues = {}
-        self._discarded.extend(self._sets.values())
+        self._sweeper.flush(self._sets.values())
         self._sets = {place: TimedSet() for place in self._sets}
         self._working = Reservations()
-        self._condemned.clear()
-        self._cache.clear()
         self.history.clear()
         self.workers.forget_heartbeats()
 
@@ -399,7 +353,7 @@ class JobManager:
             self._promote(row, self._clock.time())
 
     def _promote(self, row: JobRow, now: float) -> None:
-        job = _job(row)
+        job = jobs.job_of(row)
         job.enqueued_at = now
         job.position = self._next_id
         self._next_id += 1
@@ -423,7 +377,7 @@ class JobManager:
             more = self._enqueue_due(Place.RETRIES, "Retries") or more
         more = self._expire_reservations() or more
         self._reclaim()
-        return self._sweep() or more
+        return self._sweeper.step() or more
 
     def _enqueue_due(self, place: Place, task: str) -> bool:
         counter = self.tasks[task]
@@ -472,20 +426,6 @@ class JobManager:
             self.tasks[task].reaped += 1
             self._failed(reservation.job, report)
 
-    def _sweep(self) -> bool:
-        """Delete jobs of removed queues, and free flushed sets, a slice at a time."""
-        if self._discarded and not self._discarded[0].take_due(float("inf"), _SLICE):
-            self._discarded.popleft()
-        if self._condemned:
-            fifo = self._condemned[0]
-            for _ in range(min(len(fifo), _SLICE)):
-                job_id = fifo.popleft()
-                self._cache.pop(job_id)
-                self._store.batch.remove(job_id)
-            if not fifo:
-                self._condemned.popleft()
-        return bool(self._condemned or self._discarded)
-
     # -- what others may know ------------------------------------------------------------------------------------
 
     def queue_sizes(self) -> dict[str, int]:
@@ -509,14 +449,3 @@ class JobManager:
         """Close the open batch, with the statistics as they are now."""
         self._store.batch.days = self.history.changes()
         return self._store.seal()
-
-
-_GONE = FailureReport("WorkerGone", "the worker has no connection and gave no sign of life for a minute")
-
-
-def _job(row: JobRow) -> Job:
-    jid, retry, reserve_for = jobs.kept_fields(row.body)
-    enqueued_at = row.enqueued_at or 0.0
-    return Job(
-        row.id, jid, row.queue, row.priority, row.position, retry, reserve_for, enqueued_at, row.failure, row.body
-    )

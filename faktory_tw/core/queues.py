@@ -92,7 +92,7 @@ class Queue:
 
     def fifo(self, priority: int) -> Fifo:
         """The jobs of one priority, 1 to 9."""
-        fifo = self._priorities.get(-priority)
+        fifo: Fifo | None = self._priorities.get(-priority)
         if fifo is None:
             fifo = self._priorities[-priority] = Fifo()
             self._order = list(self._priorities.values())

@@ -21,7 +21,7 @@ from faktory_tw.wire import CommandError
 
 _SLICE = 500
 _TARGETS = {"scheduled": Place.SCHEDULED, "retries": Place.RETRIES, "dead": Place.DEAD}
-_TOKEN = re.compile(rb"\\(.)|(\?)|\[(\^?)((?:\\.|[^\]\\])*)\]|(.)", re.S)
+_TOKEN = re.compile(rb"\\(.)|(\?)|\[(\^?)((?:\\.|[^\]\\])*)\]|(.)", re.DOTALL)
 _ESCAPES = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 
 Command = Literal["clear", "kill", "discard", "requeue"]
@@ -92,7 +92,7 @@ class Mutation:
                 manager.requeue(self.place, entry, row)
 
 
-def _everything(row: JobRow) -> bool:
+def _everything(_row: JobRow) -> bool:
     return True
 
 
@@ -133,9 +133,9 @@ class Glob:
 
     def __init__(self, pattern: str) -> None:
         parts = _split_at_stars(pattern.encode())
-        self._first = re.compile(parts[0], re.S)
-        self._middle = [re.compile(part, re.S) for part in parts[1:-1] if part]
-        self._last = re.compile(parts[-1] + rb"\Z", re.S) if len(parts) > 1 else None
+        self._first = re.compile(parts[0], re.DOTALL)
+        self._middle = [re.compile(part, re.DOTALL) for part in parts[1:-1] if part]
+        self._last = re.compile(parts[-1] + rb"\Z", re.DOTALL) if len(parts) > 1 else None
         self._last_length = _width(parts[-1]) if len(parts) > 1 else 0
 
     def matches(self, text: bytes) -> bool:
@@ -173,7 +173,7 @@ def _split_at_stars(pattern: bytes) -> list[bytes]:
 def _class(negated: bool, members: bytes) -> bytes:
     """A bracket expression; ranges stay ranges, and an empty one matches nothing."""
     body = b""
-    items = re.findall(rb"\\(.)|(.)", members, re.S)
+    items = re.findall(rb"\\(.)|(.)", members, re.DOTALL)
     chars = [escaped or plain for escaped, plain in items]
     index = 0
     while index < len(chars):
@@ -191,4 +191,4 @@ def _class(negated: bool, members: bytes) -> bytes:
 
 def _width(part: bytes) -> int:
     """How many bytes a part matches."""
-    return len(re.findall(rb"\\.|\[(?:\\.|[^\]\\])*\]|\(\?!\)|.", part, re.S))
+    return len(re.findall(rb"\\.|\[(?:\\.|[^\]\\])*\]|\(\?!\)|.", part, re.DOTALL))

@@ -98,7 +98,11 @@ def connect(path: Path, synchronous: str) -> sqlite3.Connection:
 def migrate(connection: sqlite3.Connection, path: Path) -> None:
     """Bring the schema to the newest version, one numbered file a step, each in a transaction of its own."""
     files = sorted(
-        (file for file in resources.files("faktory_tw.storage").joinpath("schema").iterdir() if file.name.endswith(".sql")),
+        (
+            file
+            for file in resources.files("faktory_tw.storage").joinpath("schema").iterdir()
+            if file.name.endswith(".sql")
+        ),
         key=lambda file: file.name,
     )
     try:

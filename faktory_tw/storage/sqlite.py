@@ -24,7 +24,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 from faktory_tw.storage.database import LOG_PAGES, DirectoryLock, Reserve, connect, is_full, migrate
@@ -49,7 +49,7 @@ _JOB_COLUMNS = "jobs.id, queue, priority, jobs.at, jobs.enqueued_at, CAST(body A
 _PLACE_COLUMNS = "places.id, place, position, places.at, places.enqueued_at, CAST(failure AS BLOB), wid, reserved_at"
 
 
-@lru_cache(maxsize=None)
+@cache
 def _statement(head: str, row: str, rows: int, tail: str) -> str:
     return head + ",".join([row] * rows) + tail
 
@@ -209,7 +209,9 @@ class SQLiteStore:
                 if queue is not None:
                     execute("INSERT INTO queues VALUES (?,?,?)", queue)
             for wid, alive in batch.workers.items():
-                execute("INSERT OR IGNORE INTO workers VALUES (?)" if alive else "DELETE FROM workers WHERE wid = ?", (wid,))
+                execute(
+                    "INSERT OR IGNORE INTO workers VALUES (?)" if alive else "DELETE FROM workers WHERE wid = ?", (wid,)
+                )
             self._many("INSERT OR REPLACE INTO days VALUES ", "(?,?,?)", batch.days)
             execute("COMMIT")
         except BaseException:
@@ -274,6 +276,6 @@ class SQLiteStore:
 def _row(job: tuple[object, ...], place: tuple[object, ...] | None) -> JobRow:
     job_id, queue, priority, at, enqueued_at, body = job
     if place is not None:
-        return JobRow(job_id, queue, priority, *place[1:], body)  # type: ignore[arg-type]
+        return JobRow(job_id, queue, priority, *place[1:], body)  # type: ignore[call-arg,arg-type]
     first = Place.QUEUED if at is None else Place.SCHEDULED
     return JobRow(job_id, queue, priority, int(first), job_id, at, enqueued_at, b"", "", None, body)  # type: ignore[arg-type]

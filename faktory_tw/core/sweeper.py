@@ -1,0 +1,51 @@
+"""Getting rid of large things in slices, so that nothing holds the reactor.
+
+The jobs of a removed queue are out of sight at once; their rows are deleted here. A flushed set is on disk no more, but
+freeing a million entries in one go would take a tenth of a second.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+
+from faktory_tw.core.cache import JobCache
+from faktory_tw.core.queues import Fifo
+from faktory_tw.core.timed import TimedSet
+from faktory_tw.storage.store import Store
+
+_SLICE = 500
+
+
+class Sweeper:
+    """Deletes what was condemned from ``store``."""
+
+    def __init__(self, store: Store, cache: JobCache) -> None:
+        self._store = store
+        self._cache = cache
+        self._condemned: deque[Fifo] = deque()
+        self._flushed: deque[TimedSet] = deque()
+
+    def condemn(self, fifos: Iterable[Fifo]) -> None:
+        """These jobs are in no queue any more; delete them."""
+        self._condemned.extend(fifo for fifo in fifos if fifo)
+
+    def flush(self, sets: Iterable[TimedSet]) -> None:
+        """Everything on disk is gone already; free the memory."""
+        self._condemned.clear()
+        self._cache.clear()
+        self._flushed.extend(sets)
+
+    def step(self) -> bool:
+        """One slice. Returns whether there is more to do."""
+        if self._flushed and not self._flushed[0].take_due(float("inf"), _SLICE):
+            self._flushed.popleft()
+        if self._condemned:
+            fifo = self._condemned[0]
+            for _ in range(min(len(fifo), _SLICE)):
+                job_id = fifo.popleft()
+                self._cache.pop(job_id)
+                self._store.batch.remove(job_id)
+            if not fifo:
+                self._condemned.popleft()
+        return bool(self._condemned or self._flushed)

@@ -1,0 +1,35 @@
+"""What the manager is given and what it counts: the clock, an operator's limits, the counters of periodic duties."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """Where the time comes from; the module ``time`` is one."""
+
+    def time(self) -> float:
+        """Seconds since the epoch."""
+
+    def monotonic(self) -> float:
+        """Seconds since anything, never running back."""
+
+
+@dataclass
+class Limits:
+    """What an operator may set. ``max_queue_size`` 0 is no limit."""
+
+    max_queue_size: int = 0
+    cache_bytes: int = 16 * 1024 * 1024
+    reclaim_dead_workers: bool = True
+
+
+class TaskCounter:
+    """What INFO tells of a periodic duty."""
+
+    __slots__ = ("enqueued", "cycles", "wall_time", "reaped")
+
+    def __init__(self) -> None:
+        self.enqueued = self.cycles = self.reaped = 0
+        self.wall_time = 0.0

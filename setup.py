@@ -1,0 +1,101 @@
+"""Packaging. The metadata is here and the settings of the tools are in pyproject.toml.
+
+`package_dir={"": "."}` looks like the default and is not: with it an editable install writes a .pth file that puts this
+directory on sys.path, and only so does Twisted find twisted/plugins/faktory_tw_plugin.py there. That folder must not
+have an __init__.py: the twisted.plugins of Twisted itself would be hidden by it, or hide it.
+"""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+
+
+def version() -> str:
+    """Return `__version__` of the package, read as text: importing it would need what is to be installed."""
+    text = (HERE / "faktory_tw" / "__init__.py").read_text(encoding="utf-8")
+    match = re.search(r'^__version__(?:: \w+)? = "([^"]+)"', text, re.MULTILINE)
+    if match is None:
+        raise RuntimeError("faktory_tw/__init__.py has no __version__")
+    return match.group(1)
+
+
+def description() -> str:
+    """Return the README, which is what a package index shows."""
+    readme = HERE / "README.rst"
+    return readme.read_text(encoding="utf-8") if readme.exists() else ""
+
+
+setup(
+    name="faktory_tw",
+    version=version(),
+    description="A background job server on Twisted that speaks the Faktory work protocol",
+    long_description=description(),
+    long_description_content_type="text/x-rst",
+    license="MIT",
+    license_files=["LICENSE"],
+    author="faktory_tw contributors",
+    keywords=["faktory", "background jobs", "job queue", "job server", "twisted"],
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "Environment :: No Input/Output (Daemon)",
+        "Framework :: Twisted",
+        "Intended Audience :: Developers",
+        "Intended Audience :: System Administrators",
+        "Operating System :: POSIX",
+        "Programming Language :: Python :: 3",
+        "Programming Language :: Python :: 3 :: Only",
+        "Programming Language :: Python :: 3.10",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Programming Language :: Python :: Implementation :: CPython",
+        "Topic :: System :: Distributed Computing",
+    ],
+    python_requires=">=3.10",
+    package_dir={"": "."},
+    packages=[*find_packages(include=["faktory_tw", "faktory_tw.*", "web", "web.*"]), "twisted.plugins"],
+    package_data={
+        "faktory_tw.storage": ["schema/*.sql"],
+        "web": ["templates/**/*", "static/**/*", "translations/**/*"],
+    },
+    install_requires=[
+        # The reactor, the protocol's transport and the twistd plugin; 24.7 is the first release for Python 3.13.
+        "twisted>=24.7",
+        # Routes of the web UI and of /health and /stats.
+        "klein>=24.8",
+        # Priorities in a queue and the sets ordered by time; 2.4 is the last release and the one that is tested.
+        "sortedcontainers>=2.4",
+        # Certificates for a TLS endpoint in development, made on the spot; production leaves TLS to a front end.
+        "cryptography>=42",
+        # Decodes jobs and keeps args and custom as the bytes the producer wrote; 0.19 is the first for Python 3.13.
+        "msgspec>=0.19",
+    ],
+    extras_require={
+        "test": [
+            # The test runner.
+            "pytest>=8.2",
+            # Lets a test return a Deferred.
+            "pytest-twisted>=1.14",
+            # The state machine that compares memory, disk and a model.
+            "hypothesis>=6.100",
+            # Two client libraries that the system tests run unmodified against the server.
+            "faktory>=1.0",
+            "pyfaktory>=0.2.11",
+            # Builds the wheel that the deployment tests install; 70.1 is the first that needs nothing else for it.
+            "setuptools>=70.1",
+        ],
+        "lint": [
+            # Linter and formatter.
+            "ruff>=0.8",
+            # Types.
+            "mypy>=1.13",
+            # Teaches mypy zope.interface, with which Twisted declares its interfaces.
+            "mypy-zope>=1.0.8",
+            # Which package may import which.
+            "import-linter>=2.5",
+        ],
+    },
+)
