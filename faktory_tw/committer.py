@@ -56,17 +56,21 @@ class Committer:
     def start(self) -> None:
         self._thread.start()
 
-    def hold(self, recipient: Recipient, reply: bytes) -> None:
-        """Keep an acknowledgement until the open batch is on disk."""
+    def hold(self, recipient: Recipient, reply: bytes) -> int:
+        """Keep an acknowledgement until the open batch is on disk.
+
+        Returns how many replies of this recipient wait for that batch.
+        """
         outbox = self._outbox
         recipient.outbox = outbox
+        if self._flying is None and not self._scheduled:
+            self.commit_soon()
         replies = outbox.get(recipient)
         if replies is None:
             outbox[recipient] = [reply]
-        else:
-            replies.append(reply)
-        if not self._scheduled and self._flying is None:
-            self.commit_soon()
+            return 1
+        replies.append(reply)
+        return len(replies)
 
     def commit_soon(self) -> None:
         """Write the open batch when this turn of the reactor is over, or as soon as the thread is idle again."""

@@ -40,7 +40,7 @@ from faktory_tw.wire import CommandError, FatalCommandError, Held
 HANDSHAKE_SECONDS = 2.0
 PUT_BY_BYTES = 65_536
 MOST_BEFORE_HELLO_BYTES = 65_536
-_MOST_HELD = 1024  # replies of one connection that wait for the disk before it is no longer read
+MOST_HELD = 1024  # replies of one connection that wait for the disk before it is no longer read
 _INTERNAL_ERROR = wire.error(CommandError("internal error"))
 _DONE = Failure(errors.ConnectionDone())
 
@@ -63,7 +63,6 @@ class FaktoryProtocol(LineReceiver):
         self._stalled = False  # the client does not read
         self._paused = False  # we do not read
         self._closing = False
-        self._held = 0
         self._undelivered: list[tuple[Outbox, Reservation]] = []
         self._socket: socket | None = None
         self._deadline: Any = None
@@ -79,6 +78,7 @@ class FaktoryProtocol(LineReceiver):
             self._closing = True
             return
         factory.connections.add(self)
+        self._hold = factory.committer.hold
         if ITCPTransport.providedBy(self.transport) and isinstance(getattr(self.transport, "socket", None), socket):
             self._socket = self.transport.socket  # type: ignore[attr-defined]
             if self._socket.family.name.startswith("AF_INET"):
@@ -202,17 +202,19 @@ class FaktoryProtocol(LineReceiver):
         except Exception as failure:  # noqa: BLE001 - no command may end the process
             self.factory.report_failure(failure)
             reply = _INTERNAL_ERROR
-        if reply is None:
+        if type(reply) is Held:
+            if self._hold(self, reply) >= MOST_HELD:
+                self._pause_or_resume()
+        elif reply is None:
             self._pending = True
-            return
-        if self._deadline is not None:
-            self._end_handshake()
-        reservation = session.reservation
-        if reservation is not None:
-            session.reservation = None
-            self._deliver(reply, reservation)
+        elif session.reservation is not None:
+            reservation, session.reservation = session.reservation, None
+            if not self._deliver(reply, reservation):
+                self.factory.server.manager.give_back(reservation)
         else:
             self._reply(reply)
+            if self._deadline is not None:
+                self._end_handshake()
 
     def _refuse(self, refusal: CommandError) -> None:
         fatal = isinstance(refusal, FatalCommandError)
@@ -228,14 +230,15 @@ class FaktoryProtocol(LineReceiver):
         if self._closing or (reservation is not None and self._client_left()):
             return False
         self._pending = False
-        delivered = True
-        if reservation is not None:
-            delivered = self._deliver(reply, reservation, give_back=False)
-        else:
-            self._reply(reply)
         if self._put_by:
             self.factory.reactor.callLater(0, self._execute_put_by)
-        return delivered
+        if reservation is not None:
+            return self._deliver(reply, reservation)
+        if type(reply) is Held:
+            self._hold(self, reply)
+        else:
+            self._reply(reply)
+        return True
 
     def _client_left(self) -> bool:
         """Whether the client has closed its end, though the reactor has not told yet."""
@@ -248,33 +251,24 @@ class FaktoryProtocol(LineReceiver):
         except OSError:
             return True
 
-    def _reply(self, reply: bytes) -> bool:
-        """Send, or hold, the next reply. False when it cannot be sent any more."""
-        if type(reply) is Held:
-            self.factory.committer.hold(self, reply)
-            self._held += 1
-            if self._held >= _MOST_HELD:
-                self._pause_or_resume()
-        elif self.outbox is not None:
-            self.outbox[self].append(reply)
+    def _reply(self, reply: bytes) -> None:
+        """Send the next reply, behind those that wait for the disk."""
+        if self.outbox is None:
+            self._write(reply)
         else:
-            return self._write(reply)
-        return True
+            self.outbox[self].append(reply)
 
-    def _deliver(self, reply: bytes, reservation: Reservation, give_back: bool = True) -> bool:
-        """Send a job. It goes back to its queue when that turns out to be impossible."""
-        if self._reply(reply):
-            if self.outbox is not None:
-                self._undelivered.append((self.outbox, reservation))
-            return True
-        if give_back:
-            self.factory.server.manager.give_back(reservation)
-        return False
+    def _deliver(self, reply: bytes, reservation: Reservation) -> bool:
+        """Send a job. False when it cannot be sent any more; then it has to go back to its queue."""
+        if self.outbox is None:
+            return self._write(reply)
+        self.outbox[self].append(reply)
+        self._undelivered.append((self.outbox, reservation))
+        return True
 
     def send_committed(self, outbox: Outbox, replies: list[bytes]) -> None:
         if self.outbox is outbox:
             self.outbox = None
-            self._held = 0
         if self._undelivered:
             self._undelivered = [held for held in self._undelivered if held[0] is not outbox]
         if self.transport.connected:
@@ -338,7 +332,8 @@ class FaktoryProtocol(LineReceiver):
         """The connection is lost; connectionLost follows."""
 
     def _pause_or_resume(self) -> None:
-        pause = self._stalled or self._put_by_bytes > PUT_BY_BYTES or self._held >= _MOST_HELD
+        held = len(self.outbox[self]) if self.outbox is not None else 0
+        pause = self._stalled or self._put_by_bytes > PUT_BY_BYTES or held >= MOST_HELD
         if pause and not self._paused:
             self._paused = True
             self.transport.pauseProducing()

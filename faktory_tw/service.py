@@ -30,6 +30,7 @@ from twisted.python.failure import Failure
 from faktory_tw.committer import LAZY_SECONDS, Committer
 from faktory_tw.config import Settings
 from faktory_tw.core.manager import JobManager, Limits
+from faktory_tw.poller import poll_connections_of
 from faktory_tw.protocol import FaktoryFactory
 from faktory_tw.server import Server
 from faktory_tw.storage.store import Store, StoreError
@@ -121,18 +122,20 @@ class FaktoryService(Service):
         )
         self._watch_disk()
         for endpoint in self._endpoints:
-            self._listen(endpoint, self._factory, "Accepting commands at {address}")
+            self._listen(endpoint, self._factory, "Accepting commands at {address}", polled=True)
         if self._web is not None:
             endpoint, make_site = self._web
             self._listen(endpoint, make_site(self.server), "Web UI at http://{address}/")
         self._every(LAZY_SECONDS, self._pulse)
         self._every(1.0, self._tick)
 
-    def _listen(self, endpoint: IStreamServerEndpoint, factory: Factory, message: str) -> None:
+    def _listen(self, endpoint: IStreamServerEndpoint, factory: Factory, message: str, polled: bool = False) -> None:
         failures: list[Failure] = []
 
         def listening(port: IListeningPort) -> None:
             self._ports.append(port)
+            if polled:
+                poll_connections_of(port, self._reactor)
             self._log.info(message, address=_address(port))
 
         endpoint.listen(factory).addCallback(listening).addErrback(failures.append)

@@ -205,7 +205,7 @@ class Session:
         return None
 
     def _fetch(self, argument: bytes) -> bytes | None:
-        names = _queue_names(argument)
+        names = _fetches.get(argument) or _queue_names(argument)
         manager = self.server.manager
         reservation = manager.fetch(names, self.worker)
         if reservation is None:
@@ -324,19 +324,18 @@ _fetches: dict[bytes, tuple[str, ...]] = {}
 
 def _queue_names(argument: bytes) -> tuple[str, ...]:
     """The queues of a FETCH, in order. Workers send the same line again and again, so the last few are remembered."""
-    names = _fetches.get(argument)
-    if names is None:
-        text = argument.decode("utf-8", "replace") if argument else DEFAULT_QUEUE
-        names = tuple(dict.fromkeys(text.split(" ")))
-        if len(_fetches) >= _REMEMBERED_FETCHES:
-            _fetches.clear()
-        if len(argument) < _MOST_QUOTED:
-            _fetches[argument] = names
+    text = argument.decode("utf-8", "replace") if argument else DEFAULT_QUEUE
+    names = tuple(dict.fromkeys(text.split(" ")))
+    if len(_fetches) >= _REMEMBERED_FETCHES:
+        _fetches.clear()
+    if len(argument) < _MOST_QUOTED:
+        _fetches[argument] = names
     return names
 
 
 def _delivery(reservation: Reservation) -> bytes:
     """The reply that carries a job. Its body need not stay in memory while it is worked on."""
-    reply = bulk(wire_form(reservation.job))
-    reservation.job.body = b""
-    return reply
+    job = reservation.job
+    text = wire_form(job)
+    job.body = b""
+    return b"$%d\r\n%b\r\n" % (len(text), text)

@@ -21,7 +21,8 @@ from faktory_tw.storage.store import JobRow
 from faktory_tw.times import parse_rfc3339, rfc3339
 from faktory_tw.wire import CommandError
 
-DEFAULT_PRIORITY = 5
+DEFAULT_PRIORITY = 5  # of a job without one, with 0, or with more than the highest
+HIGHEST_PRIORITY = 9
 DEFAULT_QUEUE = "default"
 DEFAULT_RETRY = 25
 DEFAULT_RESERVE_SECONDS = 1800
@@ -201,14 +202,12 @@ def check_queue_name(name: str) -> None:
         raise CommandError(f'cannot get "{name}" queue: queue names must match \\A[a-zA-Z0-9._-]+\\z')
 
 
-def due_time(payload: Payload) -> float | None:
-    """When the job is to be enqueued, in seconds since the epoch; None for at once."""
-    if not payload.at:
-        return None
+def due_time(at: str) -> float:
+    """When a job is to be enqueued, in seconds since the epoch."""
     try:
-        return parse_rfc3339(payload.at)
+        return parse_rfc3339(at)
     except ValueError as error:
-        raise CommandError(f"invalid timestamp for 'at': \"{payload.at}\": {error}") from None
+        raise CommandError(f"invalid timestamp for 'at': \"{at}\": {error}") from None
 
 
 def pushed_failure(payload: Payload) -> bytes:
@@ -233,11 +232,6 @@ def encode_failure(failure: Failure) -> bytes:
     failure.retry_count = failure.retry_count or 0
     failure.remaining = failure.remaining or 0
     return _encode(failure)
-
-
-def effective_priority(pushed: int | None) -> int:
-    """The priority that orders a job: 1 to 9, and 5 for none, 0 and anything above 9."""
-    return pushed if pushed is not None and 1 <= pushed <= 9 else DEFAULT_PRIORITY
 
 
 def complete(payload: Payload, now: float) -> bytes:

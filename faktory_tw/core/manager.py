@@ -32,6 +32,7 @@ from faktory_tw.wire import CommandError
 __all__ = ["Clock", "JobManager", "Limits", "Reservation"]
 
 _SLICE = 500  # jobs handled in one turn of the reactor by a periodic duty
+_WORKING = int(Place.WORKING)
 _BUSY_RECORDS = 20_000  # records in the open batch beyond which periodic duties wait for the disk
 _EXPIRED = FailureReport("ReservationExpired", "Faktory job reservation expired")
 _GONE = FailureReport("WorkerGone", "the worker has no connection and gave no sign of life for a minute")
@@ -89,19 +90,22 @@ class JobManager:
         ``now`` gives the jobs of one PUSHB the same ``created_at``.
         """
         jobs.check(payload)
-        at = jobs.due_time(payload)
+        at = jobs.due_time(payload.at) if payload.at else None
         name = payload.queue = payload.queue or jobs.DEFAULT_QUEUE
         queue = self._queues.get(name)
         if queue is None:
             jobs.check_queue_name(name)
-        self._check_room(name, queue)
+        if self.refuse_pushes or self._limits.max_queue_size:
+            self._check_room(name, queue)
         if now is None:
             now = self._clock.time()
         failure = jobs.pushed_failure(payload) if payload.failure else b""
         body = jobs.complete(payload, now)
         job_id = self._next_id
         self._next_id = job_id + 1
-        priority = jobs.effective_priority(payload.priority)
+        priority = payload.priority
+        if priority is None or not 1 <= priority <= jobs.HIGHEST_PRIORITY:
+            priority = jobs.DEFAULT_PRIORITY
         if at is not None and at > now:
             self._store.batch.add(JobRecord(job_id, name, priority, at, None, body))
             if failure:
@@ -132,7 +136,7 @@ class JobManager:
 
     def _enqueue(self, queue: Queue, job: Job) -> None:
         """Give the job, already recorded as queued, to whoever waits for it, or put it into its queue."""
-        if not queue.paused:
+        if queue.name in self._waiting.by_queue and not queue.paused:
             while (waiter := self._waiting.longest(queue.name)) is not None:
                 self._waiting.remove(waiter)
                 reservation = self._reserve(job, waiter.wid)
@@ -158,24 +162,25 @@ class JobManager:
 
     def _next_job(self, queue: Queue) -> Job | None:
         """Take the job whose turn it is. The disk is read before anything is changed."""
-        while head := queue.peek():
-            job = self._cache.pop(head[0])
+        while (fifo := queue.first()) is not None:
+            job_id = fifo.head[0]
+            job = self._cache.pop(job_id)
             if job is None:
-                self._cache.read_ahead(queue.peek)
-                job = self._cache.pop(head[0])
-            queue.popleft()
+                self._cache.read_ahead(fifo.peek)
+                job = self._cache.pop(job_id)
+            fifo.popleft()
             if job is not None:
                 return job
         return None
 
     def _reserve(self, job: Job, wid: str) -> Reservation:
         now = self._clock.time()
-        seconds = jobs.lease_seconds(job.reserve_for)
+        seconds = jobs.lease_seconds(job.reserve_for) if job.reserve_for else jobs.DEFAULT_RESERVE_SECONDS
         reservation = Reservation(job, wid, now, seconds)
         self._working.add(reservation, self._clock.monotonic())
-        place = int(Place.WORKING)
+        until = now + seconds
         self._store.batch.move(
-            PlaceRecord(job.id, place, job.position, now + seconds, job.enqueued_at, job.failure, wid, now)
+            PlaceRecord(job.id, _WORKING, job.position, until, job.enqueued_at, job.failure, wid, now)
         )
         return reservation
 
@@ -224,7 +229,9 @@ class JobManager:
 
     def _serve(self, queue: Queue) -> None:
         """Give waiting jobs to waiting FETCHes."""
-        while not queue.paused and queue.peek() and (waiter := self._waiting.longest(queue.name)) is not None:
+        while (
+            not queue.paused and queue.first() is not None and (waiter := self._waiting.longest(queue.name)) is not None
+        ):
             job = self._next_job(queue)
             if job is None:
                 return

@@ -55,7 +55,7 @@ class Fifo:
     def popleft(self) -> int:
         """The first id. IndexError when there is none."""
         job_id = self.head.popleft()
-        if not self.head:
+        if self._chunks and not self.head:
             self._refill()
         return job_id
 
@@ -81,7 +81,7 @@ class Fifo:
 class Queue:
     """A named queue. ``floor`` is the first position that belongs to it and not to a removed queue of that name."""
 
-    __slots__ = ("name", "floor", "paused", "_priorities", "_order")
+    __slots__ = ("name", "floor", "paused", "_priorities", "_order", "_by_priority")
 
     def __init__(self, name: str, floor: int, paused: bool = False) -> None:
         self.name = name
@@ -89,26 +89,28 @@ class Queue:
         self.paused = paused
         self._priorities: SortedDict[int, Fifo] = SortedDict()  # minus the priority -> ids
         self._order: list[Fifo] = []  # its values: highest priority first
+        self._by_priority: dict[int, Fifo] = {}
 
     def fifo(self, priority: int) -> Fifo:
         """The jobs of one priority, 1 to 9."""
-        fifo: Fifo | None = self._priorities.get(-priority)
+        fifo = self._by_priority.get(priority)
         if fifo is None:
-            fifo = self._priorities[-priority] = Fifo()
+            fifo = self._priorities[-priority] = self._by_priority[priority] = Fifo()
             self._order = list(self._priorities.values())
         return fifo
 
     def append(self, priority: int, job_id: int) -> None:
-        self.fifo(priority).append(job_id)
+        fifo = self._by_priority.get(priority)
+        (self.fifo(priority) if fifo is None else fifo).append(job_id)
 
     def append_left(self, priority: int, job_id: int) -> None:
         self.fifo(priority).append_left(job_id)
 
-    def popleft(self) -> int | None:
-        """The job whose turn it is, or None."""
+    def first(self) -> Fifo | None:
+        """The jobs of the highest priority there is; its head is the one whose turn it is. None when there is none."""
         for fifo in self._order:
             if fifo.head:
-                return fifo.popleft()
+                return fifo
         return None
 
     def peek(self, count: int = 1) -> list[int]:
@@ -122,6 +124,7 @@ class Queue:
         """Empty the queue, and return what was in it."""
         fifos, self._order = self._order, []
         self._priorities = SortedDict()
+        self._by_priority = {}
         return fifos
 
     def __len__(self) -> int:

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import msgspec
+
 from faktory_tw.core.job import Job
 from faktory_tw.core.timed import Leases
 
 
-class Reservation:
+class Reservation(msgspec.Struct, gc=False, eq=False):
     """A job in the hands of a worker. ``wid`` is empty when a connection without one fetched it."""
 
-    __slots__ = ("job", "wid", "reserved_at", "seconds")
-
-    def __init__(self, job: Job, wid: str, reserved_at: float, seconds: int) -> None:
-        self.job = job
-        self.wid = wid
-        self.reserved_at = reserved_at  # since the epoch
-        self.seconds = seconds
+    job: Job
+    wid: str
+    reserved_at: float  # since the epoch
+    seconds: int
 
 
 class Reservations:

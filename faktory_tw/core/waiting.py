@@ -34,12 +34,12 @@ class Waiting:
     """All waiting FETCHes, by queue name (which need not exist) and by deadline."""
 
     def __init__(self) -> None:
-        self._by_queue: dict[str, dict[Waiter, None]] = {}
+        self.by_queue: dict[str, dict[Waiter, None]] = {}  # a name is there only while somebody waits for it
         self._by_deadline: deque[Waiter] = deque()  # all wait equally long, so the oldest ends first
 
     def add(self, waiter: Waiter) -> None:
         for name in waiter.queues:
-            self._by_queue.setdefault(name, {})[waiter] = None
+            self.by_queue.setdefault(name, {})[waiter] = None
         self._by_deadline.append(waiter)
 
     def remove(self, waiter: Waiter) -> None:
@@ -48,15 +48,15 @@ class Waiting:
             return
         waiter.waits = False
         for name in waiter.queues:
-            waiters = self._by_queue.get(name)
+            waiters = self.by_queue.get(name)
             if waiters is not None:
                 waiters.pop(waiter, None)
                 if not waiters:
-                    del self._by_queue[name]
+                    del self.by_queue[name]
 
     def longest(self, name: str) -> Waiter | None:
         """Who has waited longest for a job of this queue."""
-        waiters = self._by_queue.get(name)
+        waiters = self.by_queue.get(name)
         return next(iter(waiters)) if waiters else None
 
     def take_expired(self, now: float) -> list[Waiter]:

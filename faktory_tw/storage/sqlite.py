@@ -27,14 +27,18 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
+from msgspec.structs import astuple
+
 from faktory_tw.storage.database import LOG_PAGES, DirectoryLock, Reserve, connect, is_full, migrate
 from faktory_tw.storage.store import (
     Batch,
     Contents,
     DayRecord,
     IndexRow,
+    JobRecord,
     JobRow,
     Place,
+    PlaceRecord,
     QueueRecord,
     StoreError,
 )
@@ -45,8 +49,11 @@ _BLOCKS = (512, 256, 128)  # rows of one statement, beside every number up to 64
 _MOST_IN_A_BLOCK = 64
 _JOB = "(?,?,?,?,?,CAST(? AS TEXT))"
 _PLACE = "(?,?,?,?,?,CAST(? AS TEXT),?,?)"
-_JOB_COLUMNS = "jobs.id, queue, priority, jobs.at, jobs.enqueued_at, CAST(body AS BLOB)"
-_PLACE_COLUMNS = "places.id, place, position, places.at, places.enqueued_at, CAST(failure AS BLOB), wid, reserved_at"
+_SELECT = (
+    "SELECT jobs.id, queue, priority, jobs.at, jobs.enqueued_at, CAST(body AS BLOB),"
+    " places.id, place, position, places.at, places.enqueued_at, CAST(failure AS BLOB), wid, reserved_at"
+    " FROM jobs LEFT JOIN places ON places.id = jobs.id WHERE jobs.id IN ("
+)
 
 
 @cache
@@ -128,39 +135,26 @@ class SQLiteStore:
 
     def read(self, ids: Sequence[int]) -> list[JobRow]:
         batches = [batch for batch in (self.batch, self._sealed) if batch is not None]
-        jobs: dict[int, tuple[object, ...]] = {}
-        places: dict[int, tuple[object, ...]] = {}
-        absent: list[int] = []
-        for job_id in ids:
-            for batch in batches:
-                if job_id in batch.jobs:
-                    jobs[job_id] = batch.jobs[job_id]
-                    break
-            else:
-                absent.append(job_id)
-        for size in _blocks(len(absent)):
-            block, absent = absent[:size], absent[size:]
-            self._read_block(block, jobs, places)
+        jobs: dict[int, JobRecord] = {}
+        places: dict[int, PlaceRecord] = {}
         for batch in reversed(batches):
-            for job_id in ids:
-                if job_id in batch.places:
-                    places[job_id] = batch.places[job_id]
+            jobs.update((job_id, batch.jobs[job_id]) for job_id in ids if job_id in batch.jobs)
+        absent = [job_id for job_id in ids if job_id not in jobs]
+        try:
+            for size in _blocks(len(absent)):
+                block, absent = absent[:size], absent[size:]
+                self._read_block(block, jobs, places)
+        except sqlite3.Error as error:
+            raise StoreError(f"cannot read {self.path}: {error}") from error
+        for batch in reversed(batches):
+            places.update((job_id, batch.places[job_id]) for job_id in ids if job_id in batch.places)
         return [_row(jobs[job_id], places.get(job_id)) for job_id in ids if job_id in jobs]
 
-    def _read_block(
-        self, ids: list[int], jobs: dict[int, tuple[object, ...]], places: dict[int, tuple[object, ...]]
-    ) -> None:
-        sql = _statement(
-            f"SELECT {_JOB_COLUMNS}, {_PLACE_COLUMNS} FROM jobs LEFT JOIN places ON places.id = jobs.id"
-            " WHERE jobs.id IN (",
-            "?",
-            len(ids),
-            ")",
-        )
-        for row in self._reader.execute(sql, ids):
-            jobs[row[0]] = row[:6]
+    def _read_block(self, ids: list[int], jobs: dict[int, JobRecord], places: dict[int, PlaceRecord]) -> None:
+        for row in self._reader.execute(_statement(_SELECT, "?", len(ids), ")"), ids):
+            jobs[row[0]] = JobRecord(*row[:6])
             if row[6] is not None:
-                places[row[0]] = row[6:]
+                places[row[0]] = PlaceRecord(*row[6:])
 
     # -- writing -------------------------------------------------------------------------------------------------
 
@@ -198,8 +192,8 @@ class SQLiteStore:
             if batch.flushed:
                 for table in ("jobs", "places", "queues", "workers", "days"):
                     execute(f"DELETE FROM {table}")
-            self._many("INSERT INTO jobs VALUES ", _JOB, batch.jobs.values())
-            self._many("INSERT OR REPLACE INTO places VALUES ", _PLACE, batch.places.values())
+            self._many("INSERT INTO jobs VALUES ", _JOB, map(astuple, batch.jobs.values()))
+            self._many("INSERT OR REPLACE INTO places VALUES ", _PLACE, map(astuple, batch.places.values()))
             if batch.removed:
                 rows = [(job_id,) for job_id in batch.removed]
                 self._many("DELETE FROM jobs WHERE id IN (", "?", rows, ")")
@@ -273,9 +267,20 @@ class SQLiteStore:
         self._lock.release()
 
 
-def _row(job: tuple[object, ...], place: tuple[object, ...] | None) -> JobRow:
-    job_id, queue, priority, at, enqueued_at, body = job
-    if place is not None:
-        return JobRow(job_id, queue, priority, *place[1:], body)  # type: ignore[call-arg,arg-type]
-    first = Place.QUEUED if at is None else Place.SCHEDULED
-    return JobRow(job_id, queue, priority, int(first), job_id, at, enqueued_at, b"", "", None, body)  # type: ignore[arg-type]
+def _row(job: JobRecord, place: PlaceRecord | None) -> JobRow:
+    if place is None:
+        first = Place.QUEUED if job.at is None else Place.SCHEDULED
+        place = PlaceRecord(job.id, int(first), job.id, job.at, job.enqueued_at, b"", "", None)
+    return JobRow(
+        job.id,
+        job.queue,
+        job.priority,
+        place.place,
+        place.position,
+        place.at,
+        place.enqueued_at,
+        place.failure,
+        place.wid,
+        place.reserved_at,
+        job.body,
+    )

@@ -31,7 +31,7 @@ class Place(IntEnum):
     WORKING = 4
 
 
-class JobRecord(NamedTuple):
+class JobRecord(msgspec.Struct, gc=False):
     """A job as it was pushed; written once, never changed. Its first place is its queue, or the scheduled set."""
 
     id: int
@@ -42,7 +42,7 @@ class JobRecord(NamedTuple):
     body: bytes
 
 
-class PlaceRecord(NamedTuple):
+class PlaceRecord(msgspec.Struct, gc=False):
     """Where a job is now, once it has left its first place. ``at`` is the due time, or when a dead job is dropped."""
 
     id: int
@@ -112,12 +112,12 @@ class Batch:
 
     def add(self, record: JobRecord) -> None:
         """A job was pushed."""
-        self.jobs[record[0]] = record
-        self.body_bytes += len(record[5])
+        self.jobs[record.id] = record
+        self.body_bytes += len(record.body)
 
     def move(self, record: PlaceRecord) -> None:
         """A job is in another place now, or its place changed."""
-        self.places[record[0]] = record
+        self.places[record.id] = record
 
     def remove(self, job_id: int) -> None:
         """A job is finished, or was dropped."""
