@@ -79,8 +79,10 @@ class Poller:
                 _log.failure("a connection failed", failure)
                 transport.connectionLost(failure)
 
-    def connectionLost(self, _reason: Failure) -> None:
-        """The reactor stops."""
+    def connectionLost(self, reason: Failure) -> None:
+        """The reactor stops, and with it every connection read here."""
+        for transport in list(self._transports.values()):
+            transport.connectionLost(reason)
         self._epoll.close()
 
 

@@ -38,6 +38,7 @@ from faktory_tw.wire import CommandError
 
 _BUSY_RECORDS = 20_000  # in the open batch; a long command then waits for the disk
 _END = object()
+_FAREWELL_SECONDS = 0.1  # for the last replies to leave
 _DURABILITY = {
     "commit": "every acknowledged change is synced to disk first",
     "second": "the disk is synced once a second: a power cut may lose the last second",
@@ -272,7 +273,7 @@ class FaktoryService(Service):
         self._factory.close_connections()
         self._store.close()
         self._log.info("Goodbye")
-        stopped.callback(None)
+        self._reactor.callLater(_FAREWELL_SECONDS, stopped.callback, None)
 
 
 def use_monotonic_clock(reactor: Any) -> None:

@@ -38,14 +38,10 @@ class Fifo:
 
     def extend(self, job_ids: Iterable[int]) -> None:
         """Append many; three times as fast as one by one."""
-        chunk = array("q", self._chunks.pop() if self._chunks else self.head)
-        if not self._chunks:
-            self.head.clear()
-        chunk.extend(array("q", job_ids))
-        for start in range(0, len(chunk), _CHUNK):
-            self._chunks.append(chunk[start : start + _CHUNK])
-        if self._chunks and len(self._chunks[-1]) == _CHUNK:
-            self._chunks.append(array("q"))
+        rest = self._chunks.pop() if self._chunks else array("q")
+        rest.extend(array("q", job_ids))
+        for start in range(0, len(rest) + 1, _CHUNK):  # the last piece may be empty, so that it is never full
+            self._chunks.append(rest[start : start + _CHUNK])
         self._refill()
 
     def append_left(self, job_id: int) -> None:
