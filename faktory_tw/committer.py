@@ -5,6 +5,10 @@ together when it is on disk. A batch is sealed when a turn of the reactor is ove
 connection does not wait for company and fifty share a sync. Changes that nobody waits for (the record of a FETCH, the
 scheduler's moves) wait for the next such batch, or for LAZY_SECONDS: often the ACK comes first, and they cost no row.
 
+A small batch is *staged* in the reactor's thread, that is, its statements are run there, and only the COMMIT, which
+writes and syncs, is the thread's: each of some ten statements would make the two threads hand over the interpreter's
+lock twice, which costs more than the statements. A large one (a PUSHB, a sweep) is all the thread's.
+
 When a batch cannot be written no reply of it leaves and ``failed`` is called, once; the service then stops the process.
 """
 
@@ -13,15 +17,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
+from faktory_tw.poller import ReactorTurns
 from faktory_tw.storage.store import Batch, Store, StoreError
-
-if TYPE_CHECKING:
-    from twisted.internet.base import ReactorBase
 
 LAZY_SECONDS = 0.05
 _SYNC_SECONDS = 1.0
+_MOST_STAGED = 200  # records of a batch that is staged in the reactor's thread
 
 Outbox = dict["Recipient", list[bytes]]
 
@@ -39,14 +42,16 @@ class Committer:
     """``seal()`` closes the manager's open batch and returns it; ``store`` writes it."""
 
     def __init__(
-        self, reactor: ReactorBase, store: Store, seal: Callable[[], Batch], failed: Callable[[BaseException], None]
+        self, turns: ReactorTurns, store: Store, seal: Callable[[], Batch], failed: Callable[[BaseException], None]
     ) -> None:
-        self._reactor = reactor
+        self._soon = turns.soon
+        self._call_from_thread = turns.call_from_thread
         self._store = store
         self._seal = seal
         self._failed = failed
         self._outbox: Outbox = {}
         self._flying: Outbox | None = None  # the replies of the batch that is being written
+        self._busy = False  # the thread has something to do, were it only upkeep
         self._scheduled = False
         self._broken = False  # nothing can be written, or will be
         self._closing: Callable[[], None] | None = None
@@ -63,7 +68,7 @@ class Committer:
         """
         outbox = self._outbox
         recipient.outbox = outbox
-        if self._flying is None and not self._scheduled:
+        if not (self._scheduled or self._busy):
             self.commit_soon()
         replies = outbox.get(recipient)
         if replies is None:
@@ -74,28 +79,32 @@ class Committer:
 
     def commit_soon(self) -> None:
         """Write the open batch when this turn of the reactor is over, or as soon as the thread is idle again."""
-        if not self._scheduled and self._flying is None:
+        if not (self._scheduled or self._busy):
             self._scheduled = True
-            self._reactor.callLater(0, self._turn_over)
+            self._soon(self._turn_over)
 
     def _turn_over(self) -> None:
         self._scheduled = False
-        if self._flying is None and not self._broken:
+        if not (self._busy or self._broken):
             self._fly()
 
     def _fly(self) -> None:
+        self._busy = True
         self._flying, self._outbox = self._outbox, {}
-        self._inbox.put(self._seal())
+        batch = self._seal()
+        if batch and len(batch) <= _MOST_STAGED:
+            self._store.stage(batch)
+        self._inbox.put(batch)
 
     def commit_lazily(self) -> None:
         """Called every LAZY_SECONDS: write what nobody waits for."""
-        if self._flying is None and not self._broken and self._store.batch:
+        if not (self._busy or self._broken) and self._store.batch:
             self._fly()
 
     def close(self, done: Callable[[], None]) -> None:
         """Write what is left, close the store's writing side, end the thread, then call ``done``."""
         self._closing = done
-        if self._flying is None:
+        if not self._busy:
             self._finish()
 
     def _finish(self) -> None:
@@ -110,20 +119,40 @@ class Committer:
             done()
 
     def _written(self) -> None:
-        """In the reactor's thread: the batch that flew is on disk."""
-        landed, self._flying = self._flying, None
-        self._store.written()
+        """In the reactor's thread: the batch that flew is on disk, and the thread is idle again."""
+        self._busy = False
+        landed = self._land()
         if self._outbox and not self._broken:
             self._fly()
-        if landed:
-            for recipient, replies in landed.items():
-                recipient.send_committed(landed, replies)
-        if self._closing is not None and self._flying is None:
+        self._send(landed)
+        if self._closing is not None and not self._busy:
             self._finish()
+
+    def _written_before_upkeep(self) -> None:
+        """The same, but the thread goes on with upkeep; :meth:`_idle` follows."""
+        self._send(self._land())
+
+    def _idle(self) -> None:
+        self._busy = False
+        if self._closing is not None:
+            self._finish()
+        elif self._outbox:
+            self._turn_over()
+
+    def _land(self) -> Outbox:
+        landed, self._flying = self._flying, None
+        self._store.written()
+        return landed or {}
+
+    @staticmethod
+    def _send(landed: Outbox) -> None:
+        for recipient, replies in landed.items():
+            recipient.send_committed(landed, replies)
 
     def _lost(self, error: BaseException) -> None:
         """In the reactor's thread: a batch could not be written."""
         self._broken = True
+        self._busy = False
         self._flying = None
         self._outbox = {}
         self._failed(error)
@@ -133,21 +162,24 @@ class Committer:
     # -- in the writing thread -----------------------------------------------------------------------------------
 
     def _write_batches(self) -> None:
-        store, call = self._store, self._reactor.callFromThread
+        store, call = self._store, self._call_from_thread
         try:
             while True:
                 try:
                     batch = self._inbox.get(timeout=_SYNC_SECONDS)
                 except Empty:
-                    store.tidy()
+                    store.sync_late()
                     continue
                 if batch is None:
                     break
                 store.write(batch)
-                call(self._written)
-                store.tidy()
+                if store.upkeep_due():
+                    call(self._written_before_upkeep)
+                    store.upkeep()
+                    call(self._idle)
+                else:
+                    call(self._written)
             store.finish()
         except BaseException as error:  # noqa: BLE001 - whatever it is, nothing more can be written
-            if not isinstance(error, StoreError):
-                error = StoreError(f"the writing thread failed: {error!r}")
-            call(self._lost, error)
+            lost = error if isinstance(error, StoreError) else StoreError(f"the writing thread failed: {error!r}")
+            call(lambda: self._lost(lost))

@@ -1,16 +1,22 @@
-"""Reading many connections for the price of one.
+"""Reading many connections for the price of one, and cheap turns.
 
 Twisted spends about five microseconds on each readable connection (log context, error handling, dispatch) before a
-protocol sees a byte, as much as a command costs. Here the command connections are read through an epoll object of
-their own, which is itself one reader of the reactor: what Twisted does per reader is paid once for all connections
-that are readable in a turn. Everything else (writing what does not fit, closing, pausing) stays Twisted's.
+protocol sees a byte, as much as a command costs; ``callLater(0)`` and ``callFromThread`` cost as much again. Here the
+command connections are read through an epoll object of their own, which is itself one reader of the reactor: what
+Twisted does per reader is paid once for all connections that are readable in a turn. At the end of such a turn what was
+asked for with :meth:`Poller.soon` is done, and an eventfd brings the calls of the writing thread. Everything else
+(writing what does not fit, closing, pausing) stays Twisted's.
 
-Where the system has no epoll, and for TLS, connections are read by the reactor as usual.
+Where the system has no epoll, :class:`ReactorTurns` does the same with the reactor's own means; connections that are no
+plain TCP (TLS, Unix sockets) are always read by the reactor.
 """
 
 from __future__ import annotations
 
+import os
 import select
+from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet import main
@@ -24,16 +30,55 @@ _READ_BYTES = 65_536
 _MOST_A_TURN = 512  # connections read before the reactor looks at anything else
 _log = Logger()
 
+Call = Callable[[], None]
 
-@implementer(IReadDescriptor)
-class Poller:
-    """The readable ends of command connections, as one reader of ``reactor``."""
+
+class ReactorTurns:
+    """Calls at the end of a turn, and from other threads, by the reactor alone."""
 
     def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
+
+    def soon(self, call: Call) -> None:
+        """Call when this turn of the reactor is over."""
+        self._reactor.callLater(0, call)
+
+    def call_from_thread(self, call: Call) -> None:
+        """Call in the reactor's thread; the one method that any thread may use."""
+        self._reactor.callFromThread(call)
+
+    def adopt(self, port: IListeningPort) -> None:
+        """Read the connections that ``port`` will accept, if that can be done here."""
+
+
+@implementer(IReadDescriptor)
+class Poller(ReactorTurns):
+    """The readable ends of command connections, as one reader of ``reactor``."""
+
+    def __init__(self, reactor: Any) -> None:
+        super().__init__(reactor)
         self._epoll = select.epoll()
         self._transports: dict[int, Server] = {}
+        self._reading = False
+        self._turn_end: list[Call] = []
+        self._thread_calls: deque[Call] = deque()
+        self._event = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._epoll.register(self._event, select.EPOLLIN)
         reactor.addReader(self)
+
+    def soon(self, call: Call) -> None:
+        if self._reading:
+            self._turn_end.append(call)
+        else:
+            self._reactor.callLater(0, call)
+
+    def call_from_thread(self, call: Call) -> None:
+        self._thread_calls.append(call)
+        os.eventfd_write(self._event, 1)
+
+    def adopt(self, port: IListeningPort) -> None:
+        if type(port) is Port:
+            port.transport = _polled_by(self)
 
     def fileno(self) -> int:
         return self._epoll.fileno()
@@ -56,28 +101,46 @@ class Poller:
             self._epoll.unregister(number)
 
     def doRead(self) -> None:
-        """Read every connection that has something to say, once."""
+        """Read every connection that has something to say, once; then do what waits for the end of the turn."""
         transports = self._transports
-        for number, _ in self._epoll.poll(0, _MOST_A_TURN):
-            transport = transports.get(number)
-            if transport is None:  # closed by what an earlier one did
-                continue
-            try:
-                data = transport.socket.recv(_READ_BYTES)
-            except (BlockingIOError, InterruptedError):
-                continue
-            except OSError:
-                transport.connectionLost(Failure(main.CONNECTION_LOST))
-                continue
-            if not data:
-                transport.connectionLost(Failure(main.CONNECTION_DONE))
-                continue
-            try:
-                transport.protocol.dataReceived(data)
-            except Exception:  # noqa: BLE001 - as the reactor does: this connection ends, the others go on
-                failure = Failure()
-                _log.failure("a connection failed", failure)
-                transport.connectionLost(failure)
+        self._reading = True
+        try:
+            for number, _ in self._epoll.poll(0, _MOST_A_TURN):
+                transport = transports.get(number)
+                if transport is not None:
+                    self._read(transport)
+                elif number == self._event:
+                    self._run_thread_calls()
+        finally:
+            self._reading = False
+        while self._turn_end:
+            calls, self._turn_end = self._turn_end, []
+            for call in calls:
+                call()
+
+    def _run_thread_calls(self) -> None:
+        os.eventfd_read(self._event)
+        while self._thread_calls:
+            self._thread_calls.popleft()()
+
+    @staticmethod
+    def _read(transport: Server) -> None:
+        try:
+            data = transport.socket.recv(_READ_BYTES)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError:
+            transport.connectionLost(Failure(main.CONNECTION_LOST))
+            return
+        if not data:
+            transport.connectionLost(Failure(main.CONNECTION_DONE))
+            return
+        try:
+            transport.protocol.dataReceived(data)
+        except Exception:  # noqa: BLE001 - as the reactor does: this connection ends, the others go on
+            failure = Failure()
+            _log.failure("a connection failed", failure)
+            transport.connectionLost(failure)
 
     def connectionLost(self, reason: Failure) -> None:
         """The reactor stops, and with it every connection read here."""
@@ -86,12 +149,7 @@ class Poller:
         self._epoll.close()
 
 
-def poll_connections_of(port: IListeningPort, reactor: Any) -> Poller | None:
-    """Have the connections that ``port`` will accept read by a poller. None where that is not possible."""
-    if not hasattr(select, "epoll") or type(port) is not Port:
-        return None
-    poller = Poller(reactor)
-
+def _polled_by(poller: Poller) -> type[Server]:
     class PolledServer(Server):
         """An accepted connection that is read by the poller."""
 
@@ -101,5 +159,11 @@ def poll_connections_of(port: IListeningPort, reactor: Any) -> Poller | None:
         def stopReading(self) -> None:
             poller.remove(self)
 
-    port.transport = PolledServer
-    return poller
+    return PolledServer
+
+
+def turns_of(reactor: Any) -> ReactorTurns:
+    """A poller where the system has epoll and eventfd, else the reactor's own means."""
+    if hasattr(select, "epoll") and hasattr(os, "eventfd"):
+        return Poller(reactor)
+    return ReactorTurns(reactor)

@@ -30,7 +30,7 @@ from twisted.python.failure import Failure
 from faktory_tw.committer import LAZY_SECONDS, Committer
 from faktory_tw.config import Settings
 from faktory_tw.core.manager import JobManager, Limits
-from faktory_tw.poller import poll_connections_of
+from faktory_tw.poller import ReactorTurns, turns_of
 from faktory_tw.protocol import FaktoryFactory
 from faktory_tw.server import Server
 from faktory_tw.storage.store import Store, StoreError
@@ -46,6 +46,13 @@ _DURABILITY = {
 }
 
 WebSite = Callable[[Server], Any]
+
+
+class StartRefused(SystemExit, Exception):
+    """The server cannot start; the process ends with status 1 and this one sentence.
+
+    A SystemExit alone would not do: twistd in the background reports only an Exception to the process that waits.
+    """
 
 
 class FaktoryService(Service):
@@ -87,7 +94,7 @@ class FaktoryService(Service):
         try:
             self._start()
         except StoreError as error:
-            raise SystemExit(f"faktory: {error}") from None
+            raise StartRefused(f"faktory: {error}") from None
         self._reactor.callLater(0, self._install_signal_handlers)
 
     def _start(self) -> None:
@@ -101,14 +108,15 @@ class FaktoryService(Service):
         sizes = self.manager.set_sizes()
         self._log.info(
             "Data in {directory}, {durability}: {why}. {queued} jobs queued, {sets}, loaded in {seconds:.2f} s",
-            directory=settings.directory,
+            directory=str(settings.directory),
             durability=settings.durability,
             why=_DURABILITY[settings.durability],
             queued=sum(self.manager.queue_sizes().values()),
             sets=", ".join(f"{count} {name}" for name, count in sizes.items()),
             seconds=time.monotonic() - began,
         )
-        self._committer = Committer(self._reactor, store, self.manager.seal, self.fail)
+        turns = turns_of(self._reactor)
+        self._committer = Committer(turns, store, self.manager.seal, self.fail)
         self._committer.start()
         self.server = Server(
             self.manager, time, self._run_in_slices, settings.password, settings.description, self._log_flush
@@ -122,26 +130,31 @@ class FaktoryService(Service):
             settings.max_connections,
         )
         self._watch_disk()
-        for endpoint in self._endpoints:
-            self._listen(endpoint, self._factory, "Accepting commands at {address}", polled=True)
-        if self._web is not None:
-            endpoint, make_site = self._web
-            self._listen(endpoint, make_site(self.server), "Web UI at http://{address}/")
+        self._open_ports(turns)
         self._every(LAZY_SECONDS, self._pulse)
         self._every(1.0, self._tick)
 
-    def _listen(self, endpoint: IStreamServerEndpoint, factory: Factory, message: str, polled: bool = False) -> None:
-        failures: list[Failure] = []
-
-        def listening(port: IListeningPort) -> None:
-            self._ports.append(port)
-            if polled:
-                poll_connections_of(port, self._reactor)
+    def _open_ports(self, turns: ReactorTurns) -> None:
+        """Bind all addresses first: nobody is to be served by a server that cannot start."""
+        ports = [self._listen(endpoint, self._factory) for endpoint in self._endpoints]
+        messages = [("Accepting commands at {address}", port) for port in ports]
+        for port in ports:
+            turns.adopt(port)
+        if self._web is not None:
+            endpoint, make_site = self._web
+            messages.append(("Web UI at http://{address}/", self._listen(endpoint, make_site(self.server))))
+        for message, port in messages:
             self._log.info(message, address=_address(port))
 
-        endpoint.listen(factory).addCallback(listening).addErrback(failures.append)
-        if failures:
-            raise SystemExit(f"faktory: {failures[0].getErrorMessage()}")
+    def _listen(self, endpoint: IStreamServerEndpoint, factory: Factory) -> IListeningPort:
+        """Bind an address. At start this is done at once or not at all."""
+        ports: list[IListeningPort] = []
+        failures: list[Failure] = []
+        endpoint.listen(factory).addCallbacks(ports.append, failures.append)
+        if not ports:
+            raise StartRefused(f"faktory: {failures[0].getErrorMessage() if failures else 'cannot listen yet'}")
+        self._ports += ports
+        return ports[0]
 
     def _every(self, seconds: float, duty: Callable[[], None]) -> None:
         def careful() -> None:
@@ -158,12 +171,17 @@ class FaktoryService(Service):
     def _install_signal_handlers(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
+        signal.signal(signal.SIGHUP, self._on_hangup)
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
         if self._stopping:
             os._exit(128 + number)  # asked a second time: at once
         self._stopping = True
         self._reactor.callFromThread(self._reactor.stop)
+
+    def _on_hangup(self, _number: int, _frame: FrameType | None) -> None:
+        message = "SIGHUP: no setting can be changed while the server runs; restart it"
+        self._reactor.callFromThread(self._log.warn, message)
 
     # -- duties --------------------------------------------------------------------------------------------------
 
@@ -200,7 +218,7 @@ class FaktoryService(Service):
             self._log.error(
                 "Refusing new jobs: {free} bytes free in {directory}, fewer than --min-free-disk {least}",
                 free=free,
-                directory=self._settings.directory,
+                directory=str(self._settings.directory),
                 least=least,
             )
         elif was and not now:
@@ -213,7 +231,7 @@ class FaktoryService(Service):
             assert self._store is not None
             batch = self._store.batch
             self._committer.commit_soon()
-            if len(batch.jobs) + len(batch.places) + len(batch.removed) > _BUSY_RECORDS:
+            if len(batch) > _BUSY_RECORDS:
                 self._reactor.callLater(0.002, step)
                 return
             try:

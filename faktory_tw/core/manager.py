@@ -375,8 +375,7 @@ class JobManager:
 
         Returns whether more is due; then the caller lets commands in and calls again.
         """
-        batch = self._store.batch
-        if len(batch.places) + len(batch.removed) > _BUSY_RECORDS:
+        if len(self._store.batch) > _BUSY_RECORDS:
             return True
         more = self._drop_old_dead()
         if not self.refuse_pushes:

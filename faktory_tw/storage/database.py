@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import os
 import sqlite3
+import time
 from importlib import resources
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from faktory_tw.storage.store import StoreError
 
 LOG_PAGES = 4096  # of the write-ahead log between two checkpoints: 16 MiB
 RESERVE_BYTES = 8 * 1024 * 1024
+_RESERVE_RETRY_SECONDS = 5.0
 _PAGE_CACHE_KIB = 8192
 
 
@@ -51,12 +52,18 @@ class Reserve:
     def __init__(self, directory: Path) -> None:
         self._path = directory / "reserve"
         self._held = False
+        self._next_try = 0.0
         self.restore()
+
+    def wanted(self) -> bool:
+        """Whether the space was given up and it is time to try to take it again."""
+        return not self._held and time.monotonic() >= self._next_try
 
     def restore(self) -> None:
         """Take the space again if it was given up and there is room; called between writes."""
-        if self._held:
+        if not self.wanted():
             return
+        self._next_try = time.monotonic() + _RESERVE_RETRY_SECONDS
         try:
             free = os.statvfs(self._path.parent)
             if free.f_bavail * free.f_frsize < 2 * RESERVE_BYTES:
@@ -64,9 +71,7 @@ class Reserve:
             with open(self._path, "wb") as file:
                 os.posix_fallocate(file.fileno(), 0, RESERVE_BYTES)
             self._held = True
-        except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-                raise
+        except OSError:  # no room, a quota, a limit: the server runs without
             self._path.unlink(missing_ok=True)
 
     def give_up(self) -> bool:

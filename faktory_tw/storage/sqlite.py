@@ -47,6 +47,7 @@ DURABILITIES = ("commit", "second", "os")
 
 _BLOCKS = (512, 256, 128)  # rows of one statement, beside every number up to 64
 _MOST_IN_A_BLOCK = 64
+_FEWEST_WRITES = 200  # between two checkpoints
 _JOB = "(?,?,?,?,?,CAST(? AS TEXT))"
 _PLACE = "(?,?,?,?,?,CAST(? AS TEXT),?,?)"
 _SELECT = (
@@ -95,7 +96,9 @@ class SQLiteStore:
         self._sealed: Batch | None = None
         self._log_descriptor = -1
         self._unsynced_since: float | None = None
-        self._writes_to_checkpoint = self._writes_since_checkpoint = 0
+        self._staged: Batch | None = None
+        self._writes_to_checkpoint = _FEWEST_WRITES
+        self._writes_since_checkpoint = 0
         self._bytes_since_checkpoint = 0
 
     # -- start ---------------------------------------------------------------------------------------------------
@@ -168,6 +171,13 @@ class SQLiteStore:
     def written(self) -> None:
         self._sealed = None
 
+    def stage(self, batch: Batch) -> None:
+        try:
+            self._run(batch)
+            self._staged = batch
+        except sqlite3.Error:
+            self._roll_back()  # the writing thread will try again, and report what is wrong
+
     def write(self, batch: Batch) -> None:
         if not batch:
             return
@@ -186,32 +196,42 @@ class SQLiteStore:
             self._unsynced_since = time.monotonic()
 
     def _commit(self, batch: Batch) -> None:
+        try:
+            if self._staged is not batch:
+                self._run(batch)
+            self._staged = None
+            self._writer.execute("COMMIT")
+        except BaseException:
+            self._roll_back()
+            raise
+
+    def _roll_back(self) -> None:
+        self._staged = None
+        if self._writer.in_transaction:
+            self._writer.rollback()
+
+    def _run(self, batch: Batch) -> None:
+        """All statements of a batch, up to the COMMIT."""
         execute = self._writer.execute
         execute("BEGIN IMMEDIATE")
-        try:
-            if batch.flushed:
-                for table in ("jobs", "places", "queues", "workers", "days"):
-                    execute(f"DELETE FROM {table}")
-            self._many("INSERT INTO jobs VALUES ", _JOB, map(astuple, batch.jobs.values()))
-            self._many("INSERT OR REPLACE INTO places VALUES ", _PLACE, map(astuple, batch.places.values()))
-            if batch.removed:
-                rows = [(job_id,) for job_id in batch.removed]
-                self._many("DELETE FROM jobs WHERE id IN (", "?", rows, ")")
-                self._many("DELETE FROM places WHERE id IN (", "?", rows, ")")
-            for name, queue in batch.queues.items():
-                execute("DELETE FROM queues WHERE name = ?", (name,))
-                if queue is not None:
-                    execute("INSERT INTO queues VALUES (?,?,?)", queue)
-            for wid, alive in batch.workers.items():
-                execute(
-                    "INSERT OR IGNORE INTO workers VALUES (?)" if alive else "DELETE FROM workers WHERE wid = ?", (wid,)
-                )
-            self._many("INSERT OR REPLACE INTO days VALUES ", "(?,?,?)", batch.days)
-            execute("COMMIT")
-        except BaseException:
-            if self._writer.in_transaction:
-                self._writer.rollback()
-            raise
+        if batch.flushed:
+            for table in ("jobs", "places", "queues", "workers", "days"):
+                execute(f"DELETE FROM {table}")
+        self._many("INSERT INTO jobs VALUES ", _JOB, map(astuple, batch.jobs.values()))
+        self._many("INSERT OR REPLACE INTO places VALUES ", _PLACE, map(astuple, batch.places.values()))
+        if batch.removed:
+            rows = [(job_id,) for job_id in batch.removed]
+            self._many("DELETE FROM jobs WHERE id IN (", "?", rows, ")")
+            self._many("DELETE FROM places WHERE id IN (", "?", rows, ")")
+        for name, queue in batch.queues.items():
+            execute("DELETE FROM queues WHERE name = ?", (name,))
+            if queue is not None:
+                execute("INSERT INTO queues VALUES (?,?,?)", queue)
+        for wid, alive in batch.workers.items():
+            execute(
+                "INSERT OR IGNORE INTO workers VALUES (?)" if alive else "DELETE FROM workers WHERE wid = ?", (wid,)
+            )
+        self._many("INSERT OR REPLACE INTO days VALUES ", "(?,?,?)", batch.days)
 
     def _many(self, head: str, row: str, rows: Iterable[Sequence[object]], tail: str = "") -> None:
         """Run one statement for many rows, a block of them at a time."""
@@ -223,15 +243,28 @@ class SQLiteStore:
             self._writer.execute(_statement(head, row, size, tail), parameters[start:end])
             start = end
 
-    def tidy(self) -> None:
+    def upkeep_due(self) -> bool:
+        return (
+            self._checkpoint_due()
+            or (self._unsynced_since is not None and time.monotonic() - self._unsynced_since >= 1.0)
+            or self._reserve.wanted()
+        )
+
+    def upkeep(self) -> None:
+        self.sync_late()
         try:
-            if self._unsynced_since is not None and time.monotonic() - self._unsynced_since >= 1.0:
-                self._sync_log()
             if self._checkpoint_due():
                 self._checkpoint()
+            self._reserve.restore()
         except (sqlite3.Error, OSError) as error:
             raise StoreError(f"cannot sync {self.path}: {error}") from error
-        self._reserve.restore()
+
+    def sync_late(self) -> None:
+        if self._unsynced_since is not None and time.monotonic() - self._unsynced_since >= 1.0:
+            try:
+                self._sync_log()
+            except OSError as error:
+                raise StoreError(f"cannot sync {self.path}: {error}") from error
 
     def _sync_log(self) -> None:
         """Sync the log. Its descriptor stays open: closing one would not hurt the log, but costs two calls."""
@@ -242,14 +275,15 @@ class SQLiteStore:
 
     def _checkpoint_due(self) -> bool:
         return (
-            self._writes_since_checkpoint >= max(self._writes_to_checkpoint, 200)
+            self._writes_since_checkpoint >= self._writes_to_checkpoint
             or self._bytes_since_checkpoint > LOG_PAGES * 2048
         )
 
     def _checkpoint(self) -> None:
         """Copy the log into the database, and learn how many writes fill the log."""
         _busy, pages, _copied = self._writer.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-        self._writes_to_checkpoint = int(LOG_PAGES * self._writes_since_checkpoint / max(pages, 1))
+        learned = int(LOG_PAGES * self._writes_since_checkpoint / max(pages, 1))
+        self._writes_to_checkpoint = max(learned, _FEWEST_WRITES)
         self._writes_since_checkpoint = self._bytes_since_checkpoint = 0
 
     def finish(self) -> None:

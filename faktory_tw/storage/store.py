@@ -130,6 +130,10 @@ class Batch:
         self._clear()
         self.flushed = True
 
+    def __len__(self) -> int:
+        """Records in the batch, about."""
+        return len(self.jobs) + len(self.places) + len(self.removed)
+
     def __bool__(self) -> bool:
         return bool(
             self.jobs or self.places or self.removed or self.days or self.queues or self.workers or self.flushed
@@ -159,8 +163,8 @@ class IndexRow(NamedTuple):
 class Store(Protocol):
     """What the manager and the committer ask of an engine.
 
-    All methods are called in the reactor's thread, but :meth:`write`, :meth:`tidy` and :meth:`finish`, which belong to
-    the writer's thread.
+    All methods are called in the reactor's thread, but :meth:`write`, :meth:`upkeep_due`, :meth:`upkeep`,
+    :meth:`sync_late` and :meth:`finish`, which belong to the writer's thread.
     """
 
     batch: Batch
@@ -183,11 +187,20 @@ class Store(Protocol):
     def written(self) -> None:
         """The sealed batch is on disk."""
 
+    def stage(self, batch: Batch) -> None:
+        """Do the part of :meth:`write` that needs no disk; it may be left out. Only while nothing is being written."""
+
     def write(self, batch: Batch) -> None:
         """Put a sealed batch on disk, as durably as the store was told to. Raises StoreError."""
 
-    def tidy(self) -> None:
-        """Whatever upkeep is due between two writes."""
+    def upkeep_due(self) -> bool:
+        """Whether the store wants :meth:`upkeep`."""
+
+    def upkeep(self) -> None:
+        """What is to be done between two writes, and may take some time. Raises StoreError."""
+
+    def sync_late(self) -> None:
+        """Called about once a second while nothing is written. Raises StoreError."""
 
     def finish(self) -> None:
         """Close the writing side; nothing is written afterwards."""
