@@ -125,6 +125,25 @@ def migrate(connection: sqlite3.Connection, path: Path) -> None:
         raise StoreError(f"cannot read {path}: {error}; if it is damaged, put a backup of it in its place") from error
 
 
+def lengthen_log(path: Path) -> None:
+    """Give the write-ahead log its full length now, in zeros, which SQLite takes for no frames.
+
+    A commit that makes the log longer has the file system write its own journal, too, and takes half as long again;
+    the log is used from its beginning after every checkpoint, so that is needed once. A disk without room is left be.
+    """
+    wanted = (LOG_PAGES + LOG_PAGES // 4) * (4096 + 24)
+    try:
+        with open(f"{path}-wal", "r+b") as log:
+            log.seek(0, os.SEEK_END)
+            room = os.statvfs(path.parent)
+            if wanted > log.tell() and room.f_bavail * room.f_frsize > 8 * wanted:
+                log.write(bytes(wanted - log.tell()))
+                log.flush()
+                os.fsync(log.fileno())
+    except OSError as error:
+        raise StoreError(f"cannot write {path}-wal: {error.strerror}") from error
+
+
 def is_full(error: sqlite3.Error) -> bool:
     """Whether a write failed because the disk is full. Python 3.10 has only the text to go by."""
     code = getattr(error, "sqlite_errorcode", None)

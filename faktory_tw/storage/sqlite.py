@@ -29,7 +29,15 @@ from pathlib import Path
 
 from msgspec.structs import astuple
 
-from faktory_tw.storage.database import LOG_PAGES, DirectoryLock, Reserve, connect, is_full, migrate
+from faktory_tw.storage.database import (
+    LOG_PAGES,
+    DirectoryLock,
+    Reserve,
+    connect,
+    is_full,
+    lengthen_log,
+    migrate,
+)
 from faktory_tw.storage.store import (
     Batch,
     Contents,
@@ -87,6 +95,8 @@ class SQLiteStore:
             self.path = self.directory / "faktory.db"
             self._writer = connect(self.path, "FULL" if durability == "commit" else "NORMAL")
             migrate(self._writer, self.path)
+            self._writer.execute("BEGIN IMMEDIATE").execute("COMMIT")  # makes the log file
+            lengthen_log(self.path)
             self._reader = connect(self.path, "NORMAL")
             self._reserve = Reserve(self.directory)
         except BaseException:
