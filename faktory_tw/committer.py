@@ -42,7 +42,7 @@ class Committer:
     """``seal()`` closes the manager's open batch and returns it; ``store`` writes it."""
 
     def __init__(
-        self, turns: ReactorTurns, store: Store, seal: Callable[[], Batch], failed: Callable[[BaseException], None]
+        self, turns: ReactorTurns, store: Store, seal: Callable[[], Batch], failed: Callable[[Exception], None]
     ) -> None:
         self._soon = turns.soon
         self._call_from_thread = turns.call_from_thread
@@ -54,6 +54,8 @@ class Committer:
         self._busy = False  # the thread has something to do, were it only upkeep
         self._scheduled = False
         self._broken = False  # nothing can be written, or will be
+        self._error: Exception | None = None  # why the thread ended before it was told to
+        self._told = False
         self._closing: Callable[[], None] | None = None
         self._inbox: SimpleQueue[Batch | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._write_batches, name="committer", daemon=True)
@@ -93,7 +95,11 @@ class Committer:
         self._flying, self._outbox = self._outbox, {}
         batch = self._seal()
         if batch and len(batch) <= _MOST_STAGED:
-            self._store.stage(batch)
+            try:
+                self._store.stage(batch)
+            except Exception as error:  # noqa: BLE001 - no reply of this batch may leave
+                self._lose(error)
+                return
         self._inbox.put(batch)
 
     def commit_lazily(self) -> None:
@@ -114,6 +120,8 @@ class Committer:
         self._broken = True
         self._inbox.put(None)
         self._thread.join()
+        if self._error is not None:
+            self._tell(self._error)
         done, self._closing = self._closing, None
         if done is not None:
             done()
@@ -146,18 +154,29 @@ class Committer:
 
     @staticmethod
     def _send(landed: Outbox) -> None:
+        failure: Exception | None = None
         for recipient, replies in landed.items():
-            recipient.send_committed(landed, replies)
+            try:
+                recipient.send_committed(landed, replies)
+            except Exception as error:  # noqa: BLE001 - the others get theirs first
+                failure = error
+        if failure is not None:
+            raise failure
 
-    def _lost(self, error: BaseException) -> None:
-        """In the reactor's thread: a batch could not be written."""
+    def _lose(self, error: Exception) -> None:
+        """A batch could not be written: no reply of it leaves, and none of those that follow."""
         self._broken = True
         self._busy = False
         self._flying = None
         self._outbox = {}
-        self._failed(error)
+        self._tell(error)
         if self._closing is not None:
             self._finish()
+
+    def _tell(self, error: Exception) -> None:
+        if not self._told:
+            self._told = True
+            self._failed(error)
 
     # -- in the writing thread -----------------------------------------------------------------------------------
 
@@ -182,4 +201,5 @@ class Committer:
             store.finish()
         except BaseException as error:  # noqa: BLE001 - whatever it is, nothing more can be written
             lost = error if isinstance(error, StoreError) else StoreError(f"the writing thread failed: {error!r}")
-            call(lambda: self._lost(lost))
+            self._error = lost
+            call(lambda: self._lose(lost))

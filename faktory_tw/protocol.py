@@ -24,7 +24,7 @@ from socket import IPPROTO_TCP, MSG_DONTWAIT, MSG_PEEK, TCP_NODELAY, socket
 from typing import Any
 
 from twisted.internet import error as errors
-from twisted.internet.interfaces import IPushProducer, ITCPTransport
+from twisted.internet.interfaces import IPushProducer, ISSLTransport, ITCPTransport
 from twisted.internet.protocol import Factory
 from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
@@ -57,6 +57,7 @@ class FaktoryProtocol(LineReceiver):
         self._session: Session | None = None
         self._parts: list[bytes] = []  # of a line whose end has not arrived
         self._parts_bytes = 0
+        self._too_long = False  # the line that arrives: it is not kept, and refused when its turn comes
         self._put_by: deque[bytes] = deque()
         self._put_by_bytes = 0
         self._pending = False  # a command is not answered yet
@@ -79,8 +80,8 @@ class FaktoryProtocol(LineReceiver):
             return
         factory.connections.add(self)
         self._hold = factory.committer.hold
-        if ITCPTransport.providedBy(self.transport) and isinstance(getattr(self.transport, "socket", None), socket):
-            self._socket = self.transport.socket  # type: ignore[attr-defined]
+        self._socket = _plain_socket(self.transport)
+        if self._socket is not None:
             if self._socket.family.name.startswith("AF_INET"):
                 self._socket.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
             self._write = self._write_at_once  # type: ignore[method-assign]
@@ -124,13 +125,14 @@ class FaktoryProtocol(LineReceiver):
     # -- lines in ------------------------------------------------------------------------------------------------
 
     def dataReceived(self, data: bytes) -> None:
-        if self._closing:
+        if self._closing or self._too_long:
             return
         lines = data.split(b"\n")
         rest = lines.pop()
         if self._parts:
             if not lines:
-                self._keep_part(rest)
+                if not self._keep_part(rest):
+                    self._execute_put_by()
                 return
             self._parts.append(lines[0])
             lines[0] = b"".join(self._parts)
@@ -143,17 +145,19 @@ class FaktoryProtocol(LineReceiver):
         else:
             self._execute_lines(lines)
 
-    def _keep_part(self, part: bytes) -> None:
-        """A piece of a line whose end has not arrived."""
+    def _keep_part(self, part: bytes) -> bool:
+        """Keep a piece of a line whose end has not arrived. False when the line is too long."""
         self._parts.append(part)
         self._parts_bytes += len(part)
         if self._parts_bytes > MOST_BEFORE_HELLO_BYTES:
             greeted = self._session is not None and self._session.greeted
             if not greeted or self._parts_bytes > self.factory.max_line_bytes:
                 self._parts = []
-                self._refuse_long_line()
+                self._too_long = True
+        return not self._too_long
 
     def _refuse_long_line(self) -> None:
+        """After the commands before it."""
         if self._session is not None and self._session.greeted:
             limit = self.factory.max_line_bytes
             self._reply(wire.error(CommandError(f"line longer than {limit} bytes, see max_line_bytes")))
@@ -179,6 +183,8 @@ class FaktoryProtocol(LineReceiver):
             if self._pending or self._stalled:
                 self._put_lines_by(lines[number:])
                 return
+        if self._too_long:
+            self._refuse_long_line()
 
     def _execute_put_by(self) -> None:
         """Go on with the lines that were put by."""
@@ -186,7 +192,11 @@ class FaktoryProtocol(LineReceiver):
             line = self._put_by.popleft()
             self._put_by_bytes -= len(line) + 1
             self.lineReceived(line)
-        if not self._closing:
+        if self._closing:
+            return
+        if self._too_long and not (self._put_by or self._pending or self._stalled):
+            self._refuse_long_line()
+        else:
             self._pause_or_resume()
 
     def lineReceived(self, line: bytes) -> None:
@@ -230,7 +240,7 @@ class FaktoryProtocol(LineReceiver):
         if self._closing or (reservation is not None and self._client_left()):
             return False
         self._pending = False
-        if self._put_by:
+        if self._put_by or self._too_long:
             self.factory.reactor.callLater(0, self._execute_put_by)
         if reservation is not None:
             return self._deliver(reply, reservation)
@@ -323,7 +333,7 @@ class FaktoryProtocol(LineReceiver):
 
     def resumeProducing(self) -> None:
         self._stalled = False
-        if self._put_by and not self._pending:
+        if (self._put_by or self._too_long) and not self._pending:
             self.factory.reactor.callLater(0, self._execute_put_by)
         else:
             self._pause_or_resume()
@@ -340,6 +350,17 @@ class FaktoryProtocol(LineReceiver):
         elif not pause and self._paused and self.transport.connected:
             self._paused = False
             self.transport.resumeProducing()
+
+
+def _plain_socket(transport: Any) -> socket | None:
+    """The socket of a TCP connection that nothing encrypts, else None.
+
+    What wraps a transport passes questions for its attributes on; only the transport has the socket itself.
+    """
+    if ITCPTransport.providedBy(transport) and not ISSLTransport.providedBy(transport):
+        found: socket | None = vars(transport).get("socket")
+        return found
+    return None
 
 
 class FaktoryFactory(Factory):

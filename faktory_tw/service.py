@@ -261,7 +261,7 @@ class FaktoryService(Service):
         else:
             self._log.failure("unexpected failure", Failure(error))
 
-    def fail(self, error: BaseException) -> None:
+    def fail(self, error: Exception) -> None:
         """The store failed: no further reply, and exit status 1."""
         self._log.critical("Stopping: {error}", error=error)
         _exit_with(1)

@@ -75,8 +75,9 @@ class Options(usage.Options):
     def postOptions(self) -> None:
         try:
             self.settings = self._settings()
-            for address in self.settings.bindings:
-                endpoint_description(address)
+            for address in (*self.settings.bindings, self.settings.web_binding):
+                if address:
+                    _endpoint(None, address)
         except ConfigError as error:
             raise usage.UsageError(str(error)) from None
 
@@ -120,8 +121,10 @@ def endpoint_description(address: str) -> str:
 def _endpoint(reactor: Any, address: str) -> IStreamServerEndpoint:
     try:
         return serverFromString(reactor, endpoint_description(address))
-    except (ValueError, TypeError) as error:
-        raise usage.UsageError(f"{address!r} is no address: {error}") from None
+    except ConfigError:
+        raise
+    except Exception as error:  # noqa: BLE001 - endpoint plugins raise whatever they like
+        raise ConfigError(f"{address!r} is no address: {error}") from None
 
 
 def makeService(options: Options) -> IService:

@@ -137,12 +137,11 @@ class JobManager:
     def _enqueue(self, queue: Queue, job: Job) -> None:
         """Give the job, already recorded as queued, to whoever waits for it, or put it into its queue."""
         if queue.name in self._waiting.by_queue and not queue.paused:
+            body = job.body
             while (waiter := self._waiting.longest(queue.name)) is not None:
-                self._waiting.remove(waiter)
-                reservation = self._reserve(job, waiter.wid)
-                if waiter.deliver(reservation):
+                if self._hand_over(job, waiter):
                     return
-                self._withdraw(reservation)
+                job.body = body  # the delivery that failed had dropped it
         queue.append(job.priority, job.id)
         self._cache.put(job)
 
@@ -188,11 +187,7 @@ class JobManager:
         self, names: Sequence[str], worker: Worker | None, deliver: Callable[[Reservation | None], bool]
     ) -> Waiter:
         """Wait for a job of these queues; see :class:`Waiter`. A worker that is to be quiet waits in vain."""
-        if worker is not None and worker.state is not State.RUNNING:
-            names = ()
-        waiter = Waiter(
-            names, worker.wid if worker is not None else "", deliver, self._clock.monotonic() + WAIT_SECONDS
-        )
+        waiter = Waiter(names, worker, deliver, self._clock.monotonic() + WAIT_SECONDS)
         self._waiting.add(waiter)
         return waiter
 
@@ -207,21 +202,27 @@ class JobManager:
 
     def give_back(self, reservation: Reservation) -> None:
         """The client left before it got the job: back to the head, with its old position."""
-        if self._working.take_id(reservation.job.id) is not reservation:
-            return
         job = reservation.job
+        if self._working.get(job.id) is not reservation:
+            return
+        self._working.take_id(job.id)
         self._record_queued(job, job.position)
         queue = self._queues.get(job.queue)
         if queue is None or job.position < queue.floor:
             self._store.batch.remove(job.id)  # its queue was removed meanwhile
             return
-        queue.append_left(job.priority, job.id)
+        queue.put_back(job.priority, job.id, job.position)
         self._serve(queue)
 
-    def _withdraw(self, reservation: Reservation) -> None:
-        """Undo a reservation whose client turned out to be gone; the job is recorded as queued again."""
-        self._working.take_id(reservation.job.id)
-        self._record_queued(reservation.job, reservation.job.position)
+    def _hand_over(self, job: Job, waiter: Waiter) -> bool:
+        """Give a job to a FETCH that waits. False when its client is gone: then the job is recorded as queued again."""
+        self._waiting.remove(waiter)
+        reservation = self._reserve(job, waiter.worker.wid if waiter.worker is not None else "")
+        if waiter.deliver(reservation):
+            return True
+        self._working.take_id(job.id)
+        self._record_queued(job, job.position)
+        return False
 
     def _record_queued(self, job: Job, position: int) -> None:
         place = int(Place.QUEUED)
@@ -235,11 +236,8 @@ class JobManager:
             job = self._next_job(queue)
             if job is None:
                 return
-            self._waiting.remove(waiter)
-            reservation = self._reserve(job, waiter.wid)
-            if not waiter.deliver(reservation):
-                self._withdraw(reservation)
-                queue.append_left(job.priority, job.id)
+            if not self._hand_over(job, waiter):
+                queue.put_back(job.priority, job.id, job.position)
 
     def ack(self, jid: str, wid: str) -> bool:
         """The job is done. False when no such job is reserved: finished already, expired, or never there."""
@@ -364,7 +362,9 @@ class JobManager:
         job.enqueued_at = now
         job.position = self._next_id
         self._next_id += 1
-        queue = self._queues.get(row.queue) or self._create_queue(row.queue, job.position)
+        queue = self._queues.get(row.queue)
+        if queue is None:
+            queue = self._create_queue(row.queue, job.position)
         self._record_queued(job, job.position)
         self._enqueue(queue, job)
 

@@ -8,6 +8,7 @@ cache.
 from __future__ import annotations
 
 from array import array
+from bisect import bisect
 from collections import deque
 from collections.abc import Iterable, Iterator
 
@@ -19,10 +20,11 @@ _CHUNK = 4096
 class Fifo:
     """Ids in order. ``head`` is empty only when all of it is."""
 
-    __slots__ = ("head", "_chunks")
+    __slots__ = ("head", "_chunks", "_returned")
 
     def __init__(self) -> None:
         self.head: deque[int] = deque()
+        self._returned: list[int] = []  # the positions of those at the head that were given back, in order
         self._chunks: deque[array[int]] = deque()  # all but the last are full
 
     def append(self, job_id: int) -> None:
@@ -44,13 +46,17 @@ class Fifo:
             self._chunks.append(rest[start : start + _CHUNK])
         self._refill()
 
-    def append_left(self, job_id: int) -> None:
-        """Give a job its place at the head back."""
-        self.head.appendleft(job_id)
+    def put_back(self, job_id: int, position: int) -> None:
+        """Give a job its place back: at the head, among others that were given back by their position."""
+        index = bisect(self._returned, position)
+        self._returned.insert(index, position)
+        self.head.insert(index, job_id)
 
     def popleft(self) -> int:
         """The first id. IndexError when there is none."""
         job_id = self.head.popleft()
+        if self._returned:
+            del self._returned[0]
         if self._chunks and not self.head:
             self._refill()
         return job_id
@@ -99,8 +105,8 @@ class Queue:
         fifo = self._by_priority.get(priority)
         (self.fifo(priority) if fifo is None else fifo).append(job_id)
 
-    def append_left(self, priority: int, job_id: int) -> None:
-        self.fifo(priority).append_left(job_id)
+    def put_back(self, priority: int, job_id: int, position: int) -> None:
+        self.fifo(priority).put_back(job_id, position)
 
     def first(self) -> Fifo | None:
         """The jobs of the highest priority there is; its head is the one whose turn it is. None when there is none."""

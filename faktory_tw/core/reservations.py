@@ -55,6 +55,10 @@ class Reservations:
         self._leases.discard(job_id, found.seconds)
         return found
 
+    def get(self, job_id: int) -> Reservation | None:
+        """The reservation of one job, which goes on."""
+        return self._by_id.get(job_id)
+
     def take_id(self, job_id: int) -> Reservation | None:
         """End the reservation of one job. None when there is none."""
         reservation = self._by_id.get(job_id)

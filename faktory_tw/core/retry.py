@@ -14,6 +14,8 @@ MAXIMUM_ERRTYPE_BYTES = 100
 MAXIMUM_MESSAGE_BYTES = 1000
 MAXIMUM_BACKTRACE_LINES = 50
 UNKNOWN = "unknown"
+_MOST_RETRIES = 2**31  # a client may push a job with any record
+_LONGEST_SECONDS = 100 * 365 * DAY_SECONDS
 
 
 class FailureReport(msgspec.Struct, gc=False):
@@ -29,7 +31,7 @@ def backoff_seconds(retry_count: int, random: Callable[[int], int]) -> int:
 
     The first failure, count 0, waits 15 to 44 s; 25 of them span three weeks. ``random(n)`` gives 0 to n - 1.
     """
-    return int(retry_count**4) + 15 + random(30) * (retry_count + 1)
+    return min(int(retry_count**4) + 15 + random(30) * (retry_count + 1), _LONGEST_SECONDS)
 
 
 def next_failure(
@@ -44,7 +46,7 @@ def next_failure(
     if failure is None:
         failure = Failure(failed_at=rfc3339(now), retry_count=0, remaining=retry)
     else:
-        failure.retry_count = (failure.retry_count or 0) + 1
+        failure.retry_count = min(max(failure.retry_count or 0, 0), _MOST_RETRIES) + 1
         failure.remaining = failure.remaining or 0
         failure.remaining -= failure.remaining > 0
         failure.failed_at = failure.failed_at or rfc3339(now)

@@ -6,6 +6,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from faktory_tw.core.workers import State, Worker
+
 if TYPE_CHECKING:
     from faktory_tw.core.manager import Reservation
 
@@ -18,13 +20,17 @@ class Waiter:
     It returns whether the client is still there; if not, the job goes back to the head of its queue.
     """
 
-    __slots__ = ("queues", "wid", "deliver", "deadline", "waits")
+    __slots__ = ("queues", "worker", "deliver", "deadline", "waits")
 
     def __init__(
-        self, queues: Sequence[str], wid: str, deliver: Callable[[Reservation | None], bool], deadline: float
+        self,
+        queues: Sequence[str],
+        worker: Worker | None,
+        deliver: Callable[[Reservation | None], bool],
+        deadline: float,
     ) -> None:
         self.queues = queues
-        self.wid = wid
+        self.worker = worker
         self.deliver = deliver
         self.deadline = deadline
         self.waits = True
@@ -55,9 +61,11 @@ class Waiting:
                     del self.by_queue[name]
 
     def longest(self, name: str) -> Waiter | None:
-        """Who has waited longest for a job of this queue."""
-        waiters = self.by_queue.get(name)
-        return next(iter(waiters)) if waiters else None
+        """Who has waited longest for a job of this queue; a worker that was told to be quiet waits in vain."""
+        for waiter in self.by_queue.get(name, ()):
+            if waiter.worker is None or waiter.worker.state is State.RUNNING:
+                return waiter
+        return None
 
     def take_expired(self, now: float) -> list[Waiter]:
         """Remove, and return, the waiters whose time is over; ``now`` may be infinite: all of them."""

@@ -115,7 +115,10 @@ class SQLiteStore:
 
     def contents(self) -> Contents:
         query = self._reader.execute
-        highest = query("SELECT max(coalesce((SELECT max(id) FROM jobs), 0), coalesce(max(position), 0)) FROM places")
+        highest = query(
+            "SELECT max(coalesce((SELECT max(id) FROM jobs), 0), coalesce((SELECT max(position) FROM places), 0),"
+            " coalesce((SELECT max(floor) FROM queues), 0))"
+        )
         return Contents(
             queues=[QueueRecord(name, bool(paused), floor) for name, paused, floor in query("SELECT * FROM queues")],
             days=[DayRecord(*row) for row in query("SELECT day, processed, failures FROM days")],

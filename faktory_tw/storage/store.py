@@ -146,7 +146,7 @@ class Contents(NamedTuple):
     queues: list[QueueRecord]
     days: list[DayRecord]
     workers: list[str]
-    next_id: int  # above every id and position in use
+    next_id: int  # above every id, position and floor in use
 
 
 class IndexRow(NamedTuple):
