@@ -116,12 +116,12 @@ class Poller(ReactorTurns):
         while self._turn_end:
             calls, self._turn_end = self._turn_end, []
             for call in calls:
-                call()
+                _careful(call)
 
     def _run_thread_calls(self) -> None:
         os.eventfd_read(self._event)
         while self._thread_calls:
-            self._thread_calls.popleft()()
+            _careful(self._thread_calls.popleft())
 
     @staticmethod
     def _read(transport: Server) -> None:
@@ -147,6 +147,14 @@ class Poller(ReactorTurns):
         for transport in list(self._transports.values()):
             transport.connectionLost(reason)
         self._epoll.close()
+
+
+def _careful(call: Call) -> None:
+    """What one call does wrong is logged and keeps no other from its turn."""
+    try:
+        call()
+    except Exception:  # noqa: BLE001 - as the reactor does with its calls
+        _log.failure("a call at the end of a turn failed")
 
 
 def _polled_by(poller: Poller) -> type[Server]:

@@ -6,8 +6,10 @@ import hmac
 import json
 
 from klein import Klein
+from twisted.python.failure import Failure
 from twisted.web.iweb import IRequest
 from twisted.web.server import Site
+from werkzeug.exceptions import HTTPException
 
 from faktory_tw.server import Server
 
@@ -43,6 +45,14 @@ class Pages:
             request.setHeader("WWW-Authenticate", 'Basic realm="Faktory"')
             return _json(request, {"error": "authorization required"})
         return _json(request, self._server.info())
+
+    @app.handle_errors(HTTPException)
+    def refused(self, request: IRequest, failure: Failure) -> bytes:
+        """No such page, or not in this way."""
+        error = failure.value
+        assert isinstance(error, HTTPException)
+        request.setResponseCode(error.code or 500)
+        return _json(request, {"error": error.name.lower()})
 
     def _admitted(self, request: IRequest) -> bool:
         password = self._server.password

@@ -173,11 +173,11 @@ def _split_at_stars(pattern: bytes) -> list[bytes]:
 def _class(negated: bool, members: bytes) -> bytes:
     """A bracket expression; ranges stay ranges, and an empty one matches nothing."""
     body = b""
-    items = re.findall(rb"\\(.)|(.)", members, re.DOTALL)
+    items: list[tuple[bytes, bytes]] = re.findall(rb"\\(.)|(.)", members, re.DOTALL)
     chars = [escaped or plain for escaped, plain in items]
     index = 0
     while index < len(chars):
-        if index + 2 < len(chars) and chars[index + 1] == b"-":
+        if index + 2 < len(chars) and items[index + 1][1] == b"-":
             low, high = sorted((chars[index], chars[index + 2]))
             body += re.escape(low) + b"-" + re.escape(high)
             index += 3

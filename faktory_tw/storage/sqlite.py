@@ -150,21 +150,33 @@ class SQLiteStore:
     # -- reading -------------------------------------------------------------------------------------------------
 
     def read(self, ids: Sequence[int]) -> list[JobRow]:
-        batches = [batch for batch in (self.batch, self._sealed) if batch is not None]
         jobs: dict[int, JobRecord] = {}
         places: dict[int, PlaceRecord] = {}
-        for batch in reversed(batches):
+        batches = self._unwritten()
+        for batch in batches:
             jobs.update((job_id, batch.jobs[job_id]) for job_id in ids if job_id in batch.jobs)
-        absent = [job_id for job_id in ids if job_id not in jobs]
+        if not (batches and batches[0].flushed):
+            self._read_rows([job_id for job_id in ids if job_id not in jobs], jobs, places)
+        for batch in batches:
+            places.update((job_id, batch.places[job_id]) for job_id in ids if job_id in batch.places)
+            for job_id in batch.removed.keys() & jobs.keys():
+                del jobs[job_id]
+        return [_row(jobs[job_id], places.get(job_id)) for job_id in ids if job_id in jobs]
+
+    def _unwritten(self) -> list[Batch]:
+        """The batches that are not on disk, the older first, from the latest flush on."""
+        if self._sealed is None or self.batch.flushed:
+            return [self.batch]
+        return [self._sealed, self.batch]
+
+    def _read_rows(self, ids: list[int], jobs: dict[int, JobRecord], places: dict[int, PlaceRecord]) -> None:
+        start = 0
         try:
-            for size in _blocks(len(absent)):
-                block, absent = absent[:size], absent[size:]
-                self._read_block(block, jobs, places)
+            for size in _blocks(len(ids)):
+                self._read_block(ids[start : start + size], jobs, places)
+                start += size
         except sqlite3.Error as error:
             raise StoreError(f"cannot read {self.path}: {error}") from error
-        for batch in reversed(batches):
-            places.update((job_id, batch.places[job_id]) for job_id in ids if job_id in batch.places)
-        return [_row(jobs[job_id], places.get(job_id)) for job_id in ids if job_id in jobs]
 
     def _read_block(self, ids: list[int], jobs: dict[int, JobRecord], places: dict[int, PlaceRecord]) -> None:
         for row in self._reader.execute(_statement(_SELECT, "?", len(ids), ")"), ids):

@@ -104,7 +104,7 @@ class Batch:
     def _clear(self) -> None:
         self.jobs: dict[int, JobRecord] = {}
         self.places: dict[int, PlaceRecord] = {}
-        self.removed: list[int] = []
+        self.removed: dict[int, None] = {}
         self.queues: dict[str, QueueRecord | None] = {}
         self.workers: dict[str, bool | None] = {}
         self.days: list[DayRecord] = []
@@ -122,7 +122,7 @@ class Batch:
     def remove(self, job_id: int) -> None:
         """A job is finished, or was dropped."""
         if self.jobs.pop(job_id, None) is None:
-            self.removed.append(job_id)
+            self.removed[job_id] = None
         self.places.pop(job_id, None)
 
     def flush(self) -> None:
