@@ -7,7 +7,7 @@ never send a heartbeat (some open a connection per command) are left to their re
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from enum import IntEnum
 
 GONE_SECONDS = 60.0
@@ -100,5 +100,5 @@ class Workers:
     def __len__(self) -> int:
         return len(self._connected)
 
-    def __iter__(self) -> Iterable[Worker]:
+    def __iter__(self) -> Iterator[Worker]:
         return iter(self._connected.values())

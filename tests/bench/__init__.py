@@ -1,0 +1,1 @@
+"""Programs that measure. They are run by hand (`python -m tests.bench.million`) and print tables."""

@@ -1,0 +1,210 @@
+"""The clients of a crash test: threads that push, fetch and settle jobs, and go on with the next process after a crash.
+
+All of them write what they sent and what they were told into the `Ledger`. They reconnect as client libraries do: a
+worker resends an ACK or FAIL that was not answered; a producer does not push again, so that every jid exists once.
+
+`Arena` is where threads meet the server: the program that kills and restarts it announces every new process with
+`opened`, and the threads wait there for the next one when their connection breaks.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
+
+from tests.system.fwp import Client, ConnectionEnded, Job, ServerError
+from tests.system.ledger import Account, Fetch, Ledger
+
+QUEUES = ("critical", "default", "mail", "reports")
+PRIORITIES = (None, 1, 3, 5, 9)
+RETRIES = (25, 25, 25, 3, 0, -1)
+MAX_BULK = 20
+MAX_HELD = 5
+
+# One worker takes its time, longer than a fetch is excused after a kill: a reservation that the server does not keep
+# is seen only then.
+SLOW_SECONDS = 1.3
+MAX_HELD_SLOWLY = 60
+
+BROKEN = (ConnectionEnded, ConnectionError)
+
+
+class Arena:
+    """Which process runs, and whether clients are to go on."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._incarnation = 0
+        self._port = 0
+        self.pushing = True
+        self.working = True
+
+    def opened(self, incarnation: int, port: int) -> None:
+        """A new process accepts commands."""
+        with self._changed:
+            self._incarnation, self._port = incarnation, port
+            self._changed.notify_all()
+
+    def finish(self) -> None:
+        """Producers end now; workers settle what they hold and end."""
+        with self._changed:
+            self.pushing = self.working = False
+            self._changed.notify_all()
+
+    def connect(self, after: int, wid: str | None) -> tuple[int, Client] | None:
+        """Wait for a process later than `after`; return its number and a connection to it.
+
+        None if there is no such process yet and producers are to end, which only they ask for by passing no `wid`.
+        """
+        while True:
+            with self._changed:
+                while self._incarnation <= after:
+                    if wid is None and not self.pushing:
+                        return None
+                    self._changed.wait(0.2)
+                incarnation, port = self._incarnation, self._port
+            try:
+                return incarnation, Client(port, wid=wid)
+            except BROKEN:
+                after = incarnation
+
+
+class Crew:
+    """The threads of one test. `start` them, and `join` them after `Arena.finish`."""
+
+    def __init__(self, arena: Arena, ledger: Ledger, seed: int, producers: int, workers: int) -> None:
+        self.arena = arena
+        self.ledger = ledger
+        self.failures: list[str] = []
+        self._threads = [
+            threading.Thread(
+                target=self._watch, args=(role, f"{name}{n}", random.Random(f"{seed} {name}{n}")), daemon=True
+            )
+            for role, name, count in ((self._produce, "producer", producers), (self._work, "worker", workers))
+            for n in range(count)
+        ]
+
+    def start(self) -> None:
+        """Start every thread."""
+        for thread in self._threads:
+            thread.start()
+
+    def join(self, deadline_seconds: float = 60.0) -> None:
+        """Wait for every thread to end."""
+        for thread in self._threads:
+            thread.join(deadline_seconds)
+            if thread.is_alive():
+                self.failures.append(f"{thread.name} did not end within {deadline_seconds:.0f} s")
+
+    def _watch(self, role: Callable[[str, random.Random], None], name: str, rng: random.Random) -> None:
+        try:
+            role(name, rng)
+        except Exception as error:  # noqa: BLE001 - whatever ends a thread early is a finding, reported by the test
+            self.failures.append(f"{name}: {error!r}")
+
+    def _produce(self, name: str, rng: random.Random) -> None:
+        sequence = incarnation = 0
+        while connection := self.arena.connect(incarnation, None):
+            incarnation, client = connection
+            with client:
+                try:
+                    while self.arena.pushing:
+                        count = rng.choice((1, 1, 1, rng.randint(1, MAX_BULK)))
+                        accounts = [make_account(name, sequence + n, rng) for n in range(count)]
+                        sequence += count
+                        self._push(client, accounts, rng)
+                except BROKEN:
+                    self.ledger.connection_broken(incarnation)
+                    continue
+                return
+
+    def _push(self, client: Client, accounts: list[Account], rng: random.Random) -> None:
+        jobs = [make_job(account, rng) for account in accounts]
+        self.ledger.pushing(accounts)
+        refused: dict[str, str] = {}
+        try:
+            if len(jobs) == 1:
+                client.push(jobs[0])
+            else:
+                refused = client.pushb(jobs)
+        except ServerError as error:
+            refused = dict.fromkeys((account.jid for account in accounts), str(error))
+        self.ledger.pushed(accounts, refused)
+
+    def _work(self, name: str, rng: random.Random) -> None:
+        incarnation = 0
+        held: list[Fetch] = []
+        slow = name.endswith("0")
+        while connection := self.arena.connect(incarnation, f"torture-{name}"):
+            incarnation, client = connection
+            with client:
+                try:
+                    while held or self.arena.working:
+                        fetch = self._next_to_settle(held, slow, rng)
+                        if fetch is not None:
+                            settle(client, fetch, incarnation, rng)
+                            held.remove(fetch)
+                        elif len(held) >= MAX_HELD_SLOWLY:
+                            time.sleep(0.02)
+                        elif job := client.fetch(*rng.sample(QUEUES, len(QUEUES))):
+                            held.append(self.ledger.fetched(job["jid"], incarnation))
+                except BROKEN:
+                    self.ledger.connection_broken(incarnation)
+                    continue
+                return
+
+    def _next_to_settle(self, held: list[Fetch], slow: bool, rng: random.Random) -> Fetch | None:
+        """Return what a worker settles next, None if it rather fetches; first what was sent and not answered."""
+        for fetch in held:
+            if fetch.times_sent or not self.arena.working:
+                return fetch
+        if slow:
+            return held[0] if held and time.monotonic() - held[0].received_at > SLOW_SECONDS else None
+        return held[rng.randrange(len(held))] if len(held) > rng.randrange(MAX_HELD) else None
+
+
+def make_account(producer: str, sequence: int, rng: random.Random) -> Account:
+    """Return the account of a job that is about to be pushed."""
+    return Account(
+        jid=f"{producer}-{sequence:08d}",
+        producer=producer,
+        sequence=sequence,
+        queue=rng.choice(QUEUES),
+        priority=rng.choice(PRIORITIES) or 5,
+        retry=rng.choice(RETRIES),
+        scheduled=rng.random() < 0.15,
+    )
+
+
+def make_job(account: Account, rng: random.Random) -> Job:
+    """Return the job as it is pushed; scheduled ones are due in a few seconds, or tomorrow."""
+    job: Job = {
+        "jid": account.jid,
+        "jobtype": "Torture",
+        "queue": account.queue,
+        "args": [account.sequence, "x" * rng.randrange(200)],
+        "retry": account.retry,
+    }
+    if account.priority != 5 or rng.random() < 0.5:
+        job["priority"] = account.priority
+    if account.scheduled:
+        delay = timedelta(seconds=rng.choice((1.0, 2.5, 86400.0)))
+        job["at"] = (datetime.now(timezone.utc) + delay).isoformat()
+    return job
+
+
+def settle(client: Client, fetch: Fetch, incarnation: int, rng: random.Random) -> None:
+    """Send ACK or FAIL for `fetch`, the same again if it was sent before, and note the answer."""
+    fetch.settling(fetch.outcome or rng.choice(("ACK", "ACK", "ACK", "FAIL")))
+    try:
+        if fetch.outcome == "ACK":
+            client.ack(fetch.jid)
+        else:
+            client.fail(fetch.jid)
+    except ServerError as error:
+        fetch.settled(str(error), incarnation)
+    else:
+        fetch.settled("OK", incarnation)

@@ -1,0 +1,281 @@
+"""The account of a crash test: what clients were told about every job, and whether the server kept to it.
+
+The threads of a load write into one `Ledger` (`pushing`, `pushed`, `fetched`, `Fetch.settling`, `Fetch.settled`), the
+program that kills the server writes the moments of its kills, and at the end the `judge_…` methods compare all that
+with what is in the database and what is delivered last. Nothing here talks to a server, so the comparison has tests of
+its own (test_ledger.py).
+
+Words. An *incarnation* is one life of the process, numbered from 1. A fetch is *settled* by the answer to its ACK or
+FAIL. A fetch is *excused* when its reply came in the last EXCUSED_SECONDS before the kill that ended its incarnation:
+its record may not have been on disk, which is the one exception the server's promise has. After an excused fetch the
+job may be delivered again, even if the worker's ACK was answered, but only if it was answered by a later incarnation: an
+ACK that the very process that made the reservation has answered is final.
+
+It follows that two workers may hold one job. The server lets any worker end a reservation, so the late FAIL of the first
+may put the job among the retries while the second is at work; then the ACK of the second comes too late, is answered
+`+OK` like any ACK of an unknown jid, and the job comes back. That is the same exception, and counted beside it.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import NamedTuple
+
+EXCUSED_SECONDS = 1.0
+MAX_SHOWN = 8
+
+
+@dataclass(slots=True)
+class Fetch:
+    """One delivery of a job. `outcome` is "" (still held), "ACK" or "FAIL"; the rest tells when and by whom."""
+
+    jid: str
+    incarnation: int
+    received_at: float
+    outcome: str = ""
+    times_sent: int = 0
+    answer: str = ""  # "", "OK", or the text of the error
+    answered_in: int = 0
+    answered_at: float = 0.0
+
+    def settling(self, outcome: str) -> None:
+        """ACK or FAIL is about to be sent, perhaps not for the first time."""
+        self.outcome = outcome
+        self.times_sent += 1
+
+    def settled(self, answer: str, incarnation: int) -> None:
+        """The ACK or FAIL was answered."""
+        self.answer, self.answered_in, self.answered_at = answer, incarnation, time.monotonic()
+
+    def order(self) -> tuple[int, float]:
+        """Sorts the deliveries of a job by the time they were made."""
+        return self.incarnation, self.received_at
+
+
+@dataclass(slots=True)
+class Account:
+    """One job: how it was pushed, whether that was acknowledged, and every delivery of it."""
+
+    jid: str
+    producer: str
+    sequence: int
+    queue: str
+    priority: int
+    retry: int
+    scheduled: bool
+    push: str = "unanswered"  # or "acknowledged", or the text of the refusal
+    fetches: list[Fetch] = field(default_factory=list)
+
+    def may_be_finished(self) -> bool:
+        """Whether a client has said anything that may have ended the job."""
+        return any(f.outcome == "ACK" or (f.outcome == "FAIL" and self.retry == 0) for f in self.fetches)
+
+
+class Found(NamedTuple):
+    """A job as the database holds it after a clean stop.
+
+    `place` is queued, scheduled, retries, dead or working; `failures` counts the FAILs written down with it.
+    """
+
+    jid: str
+    place: str
+    queue: str
+    priority: int
+    failures: int
+
+
+@dataclass
+class Verdict:
+    """What is wrong, by kind, and figures. `wrong` holds only kinds with at least one finding."""
+
+    wrong: dict[str, list[str]] = field(default_factory=dict)
+    figures: dict[str, int] = field(default_factory=dict)
+
+    def find(self, kind: str, what: str) -> None:
+        """Note one thing that is wrong."""
+        self.wrong.setdefault(kind, []).append(what)
+
+    def text(self) -> str:
+        """Return the findings, at most MAX_SHOWN of a kind, for a person; an empty string when all is well."""
+        lines = []
+        for kind, found in self.wrong.items():
+            lines.append(f"{len(found)} x {kind}:")
+            lines += [f"    {what}" for what in found[:MAX_SHOWN]]
+        return "\n".join(lines)
+
+
+class Ledger:
+    """See the module's docstring. Methods may be called from any thread."""
+
+    def __init__(self) -> None:
+        self.accounts: dict[str, Account] = {}
+        self.killed_at: dict[int, float] = {}
+        self.broken: list[tuple[int, float]] = []
+        self.verdict = Verdict()
+        self._lock = threading.Lock()
+
+    def pushing(self, accounts: Iterable[Account]) -> None:
+        """Jobs are about to be sent with PUSH or PUSHB."""
+        with self._lock:
+            self.accounts.update((account.jid, account) for account in accounts)
+
+    def pushed(self, accounts: Iterable[Account], refused: dict[str, str]) -> None:
+        """The PUSH or PUSHB was answered; `refused` holds jid -> reason."""
+        for account in accounts:
+            account.push = refused.get(account.jid, "acknowledged")
+
+    def fetched(self, jid: str, incarnation: int) -> Fetch:
+        """A job was delivered; return the record in which the worker notes what becomes of it."""
+        fetch = Fetch(jid, incarnation, time.monotonic())
+        with self._lock:
+            account = self.accounts.get(jid)
+            if account is None:
+                self.verdict.find("delivered though never pushed", jid)
+            else:
+                account.fetches.append(fetch)
+        return fetch
+
+    def killed(self, incarnation: int) -> None:
+        """The process is being killed now."""
+        self.killed_at[incarnation] = time.monotonic()
+
+    def connection_broken(self, incarnation: int) -> None:
+        """A client has just lost its connection to this process."""
+        self.broken.append((incarnation, time.monotonic()))
+
+    def excused(self, fetch: Fetch) -> bool:
+        """Whether the record of this fetch may have been lost with the process; see the module's docstring."""
+        killed_at = self.killed_at.get(fetch.incarnation)
+        return killed_at is not None and killed_at - fetch.received_at < EXCUSED_SECONDS
+
+    def final(self, account: Account, fetch: Fetch) -> bool:
+        """Whether the answer to this fetch's ACK or FAIL means that the job is finished and may never come back."""
+        ends = fetch.outcome == "ACK" or (fetch.outcome == "FAIL" and account.retry == 0)
+        own = fetch.answered_in == fetch.incarnation
+        counts = own or not self.excused(fetch)
+        return ends and fetch.answer == "OK" and counts and not self.taken_over(account, fetch)
+
+    def taken_over(self, account: Account, fetch: Fetch) -> bool:
+        """Whether an earlier worker, whose own fetch was lost with its process, has sent FAIL for this reservation."""
+        return any(
+            f.incarnation < fetch.incarnation <= f.answered_in and f.outcome == "FAIL" and self.excused(f)
+            for f in account.fetches
+        )
+
+    # -- judging -------------------------------------------------------------------------------------------------------
+
+    def judge_rows(self, rows: Iterable[Found]) -> None:
+        """Compare the account with the rows of the database, when every thread has ended and the server has stopped."""
+        seen: dict[str, Found] = {}
+        for row in rows:
+            if row.jid in seen:
+                self.verdict.find("in two places", f"{seen[row.jid]} and {row}")
+            seen[row.jid] = row
+            account = self.accounts.get(row.jid)
+            if account is None:
+                self.verdict.find("in the database though never pushed", str(row))
+            else:
+                self._judge_row(account, row)
+        for account in self.accounts.values():
+            if account.push not in ("acknowledged", "unanswered"):
+                self.verdict.find("refused", describe(account))
+            if account.jid not in seen and account.push == "acknowledged" and not account.may_be_finished():
+                self.verdict.find("acknowledged and lost", describe(account))
+        for incarnation, broken_at in self.broken:
+            if broken_at < self.killed_at.get(incarnation, float("inf")):
+                self.verdict.find("a connection ended without a kill", f"process {incarnation} at {broken_at:.3f}")
+        self._count(set(seen))
+
+    def judge_drain(self, rows: Iterable[Found], incarnation: int) -> None:
+        """Compare what the process `incarnation`, started on these rows, delivered when everything was drained."""
+        expected = {row.jid for row in rows if row.place != "working"}
+        delivered = {a.jid for a in self.accounts.values() if any(f.incarnation == incarnation for f in a.fetches)}
+        for jid in expected - delivered:
+            self.verdict.find("in the database and never delivered", describe(self.accounts[jid]))
+        for jid in delivered - expected:
+            self.verdict.find("delivered though not in the database", describe(self.accounts[jid]))
+
+    def judge_deliveries(self) -> None:
+        """Look for jobs that were delivered again without a reason, over the whole of the test."""
+        for account in self.accounts.values():
+            deliveries = sorted(account.fetches, key=Fetch.order)
+            for before, after in pairwise(deliveries):
+                lost_with_its_process = after.incarnation > before.incarnation and self.excused(before)
+                if self.final(account, before):
+                    self.verdict.find("finished and delivered again", describe(account))
+                elif before.outcome != "FAIL" and not (lost_with_its_process or self.taken_over(account, before)):
+                    self.verdict.find("delivered twice", describe(account))
+            if len(deliveries) == 1 and self._forgotten(deliveries[0]):
+                self.verdict.find("reservation forgotten", describe(account))
+
+    def _judge_row(self, account: Account, row: Found) -> None:
+        if any(self.final(account, fetch) for fetch in account.fetches):
+            self.verdict.find("finished and still there", f"{row.place}: {describe(account)}")
+        fails = [fetch.answer for fetch in account.fetches if fetch.outcome == "FAIL"]
+        wrong = (
+            (row.place == "scheduled" and not account.scheduled)
+            or (row.place == "retries" and row.failures == 0)
+            or (row.place == "dead" and row.failures <= account.retry)
+            or (row.queue, row.priority) != (account.queue, account.priority)
+        )
+        if wrong:
+            self.verdict.find("in a place it cannot be in", f"{row}: {describe(account)}")
+        if not fails.count("OK") <= row.failures <= len(fails):
+            self.verdict.find("FAIL acknowledged and lost, or made up", f"{row}: {describe(account)}")
+
+    def _forgotten(self, only: Fetch) -> bool:
+        """Whether the only delivery of a job was refused when its FAIL was sent for the first time."""
+        refused = only.times_sent == 1 and only.answer not in ("", "OK")
+        return refused and not (self.excused(only) and only.answered_in > only.incarnation)
+
+    # -- figures -------------------------------------------------------------------------------------------------------
+
+    def _count(self, present: set[str]) -> None:
+        accounts = self.accounts.values()
+        fetches = [(account, fetch) for account in accounts for fetch in account.fetches]
+        again = sum(self._delivered_again(account, account.jid in present) for account in accounts)
+        self.verdict.figures = {
+            "kills": len(self.killed_at),
+            "pushes acknowledged": sum(account.push == "acknowledged" for account in accounts),
+            "pushes unanswered": sum(account.push == "unanswered" for account in accounts),
+            "... of them kept": sum(a.push == "unanswered" and (a.jid in present or bool(a.fetches)) for a in accounts),
+            "deliveries": len(fetches),
+            "... held over a kill, not excused": sum(
+                f.answered_in > f.incarnation and not self.excused(f) for _, f in fetches
+            ),
+            "... never settled": sum(not fetch.answer for _, fetch in fetches),
+            "ACK answered +OK": sum(f.outcome == "ACK" and f.answer == "OK" for _, f in fetches),
+            "... by a later process": sum(f.outcome == "ACK" and f.answered_in > f.incarnation for _, f in fetches),
+            "ACK sent more than once": sum(f.outcome == "ACK" and f.times_sent > 1 for _, f in fetches),
+            "FAIL answered +OK": sum(f.outcome == "FAIL" and f.answer == "OK" for _, f in fetches),
+            "FAIL: no longer reserved": sum(f.outcome == "FAIL" and f.answer not in ("", "OK") for _, f in fetches),
+            "acknowledged and back, excused": again,
+            "... after another's late FAIL": sum(
+                f.outcome == "ACK" and f.answer == "OK" and self.taken_over(account, f) for account, f in fetches
+            ),
+        }
+
+    def _delivered_again(self, account: Account, present: bool) -> bool:
+        """Whether a job whose ACK was answered came back, by the exception: its FETCH was lost with the process."""
+        for fetch in account.fetches:
+            late = fetch.answer == "OK" and fetch.outcome == "ACK" and fetch.answered_in > fetch.incarnation
+            if late and self.excused(fetch):
+                later = any(f.order() > fetch.order() for f in account.fetches)
+                if later or present:
+                    return True
+        return False
+
+
+def describe(account: Account) -> str:
+    """Return a job's history in one line, for the person who has to find out what happened."""
+    job = f"{account.jid} (queue {account.queue}, retry {account.retry}, push {account.push})"
+    history = [
+        f"fetched by process {f.incarnation} at {f.received_at:.3f}, {f.outcome or 'held'} x{f.times_sent}, "
+        f"answered {f.answer or 'never'} by {f.answered_in} at {f.answered_at:.3f}"
+        for f in sorted(account.fetches, key=Fetch.order)
+    ]
+    return "; ".join([job, *history])

@@ -1,0 +1,265 @@
+"""Kill the server at random moments under load, many times, and account for every job.
+
+    python -m tests.system.torture --kills 200 --seed 1
+
+Producers and workers (crew.py) keep a server busy: PUSH and PUSHB with priorities into several queues, scheduled jobs,
+FETCH, ACK, FAIL with and without retries. Meanwhile the process is ended with SIGKILL, now and then while it is still
+starting, and started again on the same directory. At the end everything that was said is compared (ledger.py) with
+
+1.  the rows of the database after a clean stop, and INFO just before it,
+2.  what a last process delivers when everything in it is drained.
+
+It ends with a table, and with status 1 if anything is wrong. One exception is counted and not held against the server,
+see ledger.py: a job fetched in the last second before a kill may come back after a late ACK.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import sqlite3
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from tests.system.crew import QUEUES, Arena, Crew
+from tests.system.fwp import Client, ConnectionEnded
+from tests.system.ledger import Account, Found, Ledger, Verdict
+from tests.system.server import Server
+
+# How long a process lives before it is killed, how often it is longer, and how often it is not even allowed to start.
+MIN_LIFE_SECONDS, MAX_LIFE_SECONDS = 0.02, 0.6
+LONG_LIFE, LONG_LIFE_SECONDS = 0.12, 2.0
+KILLED_AT_START = 0.1
+MAX_START_SECONDS = 1.0
+
+# A FETCH of an empty queue waits two seconds; so many jobs are asked for at once when draining.
+DRAIN_DEPTH = 100
+
+PLACES = ("queued", "scheduled", "retries", "dead", "working")
+ROWS = """
+    SELECT json_extract(jobs.body, '$.jid'), coalesce(places.place, jobs.at IS NOT NULL), jobs.queue, jobs.priority,
+           coalesce(places.failure, '')
+    FROM jobs LEFT JOIN places USING (id) LEFT JOIN queues ON queues.name = jobs.queue
+    WHERE coalesce(places.place, jobs.at IS NOT NULL) <> 0
+       OR coalesce(places.position, jobs.id) >= queues.floor
+"""
+
+
+def torture(
+    server: Server, *, kills: int, seed: int, producers: int = 3, workers: int = 5, quiet: bool = True
+) -> Verdict:
+    """Run the whole test with `server`, not yet started, and return the verdict; `quiet`: without a progress line."""
+    rng = random.Random(seed)
+    ledger, arena = Ledger(), Arena()
+    crew = Crew(arena, ledger, seed, producers, workers)
+    crew.start()
+    incarnation = run_and_kill(server, ledger, arena, rng, kills, quiet)
+    server.start()
+    arena.opened(incarnation, server.port)
+    time.sleep(0.5)
+    arena.finish()
+    crew.join()
+    for failure in crew.failures:
+        ledger.verdict.find("a client ended early", failure)
+    rows = examine(server, ledger)
+    server.start()
+    try:
+        drain(server, ledger, rows, incarnation + 1)
+    except (ConnectionEnded, OSError) as error:
+        ledger.verdict.find("the server did not let itself be drained", f"{error!r}\n{server.log()[-4000:]}")
+    ledger.judge_drain(rows, incarnation + 1)
+    ledger.judge_deliveries()
+    return ledger.verdict
+
+
+def run_and_kill(server: Server, ledger: Ledger, arena: Arena, rng: random.Random, kills: int, quiet: bool) -> int:
+    """Start and kill the server `kills` times; return the number of the next incarnation."""
+    for incarnation in range(1, kills + 1):
+        if rng.random() < KILLED_AT_START:
+            server.spawn()
+            time.sleep(rng.uniform(0, MAX_START_SECONDS))
+        else:
+            server.start()
+            arena.opened(incarnation, server.port)
+            long = rng.random() < LONG_LIFE
+            time.sleep(LONG_LIFE_SECONDS if long else rng.uniform(MIN_LIFE_SECONDS, MAX_LIFE_SECONDS))
+        if not server.running():
+            ledger.verdict.find("ended by itself", f"process {incarnation}:\n{server.log()[-4000:]}")
+        ledger.killed(incarnation)
+        server.close()  # with SIGKILL
+        if not quiet:
+            accounts = list(ledger.accounts.values())
+            say(f"\r{incarnation}/{kills} kills, {len(accounts)} jobs pushed", end="")
+    if not quiet:
+        say("")
+    return kills + 1
+
+
+def examine(server: Server, ledger: Ledger) -> list[Found]:
+    """Ask for INFO, stop the server, read its database, compare and judge; return the rows."""
+    with server.client() as client:
+        info = client.info()["faktory"]
+    if status := server.stop():
+        ledger.verdict.find("SIGTERM was answered with a status", f"{status}\n{server.log()[-4000:]}")
+    server.close()
+    rows = read_rows(server.data_directory / "faktory.db", ledger.verdict)
+    compare_counts(info, rows, ledger.verdict)
+    ledger.judge_rows(rows)
+    ledger.verdict.figures.update(Counter(f"at the end: {row.place}" for row in rows))
+    return rows
+
+
+def read_rows(path: Path, verdict: Verdict) -> list[Found]:
+    """Return every job in a database nobody has open, and check the file itself."""
+    connection = sqlite3.connect(path)
+    try:
+        result = connection.execute("PRAGMA integrity_check").fetchone()[0]
+        if result != "ok":
+            verdict.find("the database is damaged", result)
+        orphans = connection.execute("SELECT count(*) FROM places WHERE id NOT IN (SELECT id FROM jobs)").fetchone()[0]
+        if orphans:
+            verdict.find("rows of places without a job", str(orphans))
+        return [
+            Found(jid, PLACES[place], queue, priority, json.loads(failure)["retry_count"] + 1 if failure else 0)
+            for jid, place, queue, priority, failure in connection.execute(ROWS)
+        ]
+    finally:
+        connection.close()
+
+
+def compare_counts(info: dict[str, Any], rows: list[Found], verdict: Verdict) -> None:
+    """Compare INFO's numbers with the rows.
+
+    Between INFO and the stop a job may have come due: the timed sets may have become smaller by what the queues gained.
+    """
+    have = Counter(row.place for row in rows)
+    queues = Counter(row.queue for row in rows if row.place == "queued")
+    said = {**info["sets"], "queued": sum(info["queues"].values())}
+    due = sum(said[place] - have[place] for place in ("scheduled", "retries"))
+    wrong = (
+        any(said[place] != have[place] for place in ("dead", "working"))
+        or any(said[place] < have[place] for place in ("scheduled", "retries"))
+        or have["queued"] - said["queued"] != due
+        or any(queues[name] < size for name, size in info["queues"].items())
+    )
+    if wrong:
+        verdict.find("INFO and the database disagree", f"INFO {info['sets']} {info['queues']}, rows {have} {queues}")
+
+
+def drain(server: Server, ledger: Ledger, rows: list[Found], incarnation: int) -> None:
+    """Fetch and acknowledge everything, the timed sets after MUTATE; then nothing may be left in the database."""
+    with server.client(wid="torture-drain", timeout=60.0) as client:
+        for target in ("scheduled", "retries", "dead"):
+            client.mutate("requeue", target)
+        for queue in QUEUES:
+            drain_queue(client, queue, ledger, incarnation)
+        for row in rows:
+            if row.place == "working":
+                client.ack(row.jid)
+        info = client.info()["faktory"]
+    left = {name: size for name, size in {**info["sets"], **info["queues"]}.items() if size}
+    if left:
+        ledger.verdict.find("left after everything was drained", str(left))
+    if status := server.stop():
+        ledger.verdict.find("SIGTERM was answered with a status", f"{status}\n{server.log()[-4000:]}")
+    remaining = read_rows(server.data_directory / "faktory.db", ledger.verdict)
+    if remaining:
+        ledger.verdict.find("rows left after everything was drained", str(remaining[:3]))
+
+
+def drain_queue(client: Client, queue: str, ledger: Ledger, incarnation: int) -> None:
+    """Fetch and acknowledge one queue to its end, and check the order in which its jobs come."""
+    order = Order(ledger.verdict)
+    while size := client.info()["faktory"]["queues"].get(queue, 0):
+        depth = min(size, DRAIN_DEPTH)
+        for _ in range(depth):
+            client.send(f"FETCH {queue}")
+        fetches = []
+        for _ in range(depth):
+            reply = client.receive()
+            if reply.type != "bulk":
+                ledger.verdict.find("INFO counts a job that cannot be fetched", f"{queue}: {reply}")
+                return
+            fetches.append(ledger.fetched(json.loads(reply.value)["jid"], incarnation))
+            if account := ledger.accounts.get(fetches[-1].jid):
+                order.see(account)
+        for fetch in fetches:
+            fetch.settling("ACK")
+            client.send(f'ACK {{"jid":"{fetch.jid}"}}')
+        for fetch in fetches:
+            reply = client.receive()
+            fetch.settled("OK" if reply == ("simple", "OK") else str(reply), incarnation)
+
+
+class Order:
+    """The order in which one queue's jobs have to come while nothing enters it: by priority, then first in, first out.
+
+    Only the jobs of one producer that never left their queue have an order that is known here.
+    """
+
+    def __init__(self, verdict: Verdict) -> None:
+        self.verdict = verdict
+        self.lowest = 9
+        self.newest: dict[tuple[int, str], int] = {}
+
+    def see(self, account: Account) -> None:
+        """A job was delivered."""
+        if account.priority > self.lowest:
+            self.verdict.find("out of order", f"{account.jid}, priority {account.priority}, after one of {self.lowest}")
+        self.lowest = account.priority
+        if len(account.fetches) == 1 and not account.scheduled:
+            line = account.priority, account.producer
+            if self.newest.get(line, -1) > account.sequence:
+                self.verdict.find("out of order", f"{account.jid} after its producer's number {self.newest[line]}")
+            self.newest[line] = account.sequence
+
+
+def table(verdict: Verdict, seconds: float) -> str:
+    """Return the figures, one a line, and the findings."""
+    figures = {**verdict.figures, "seconds": round(seconds)}
+    width = max(map(len, figures))
+    lines = [f"{name:<{width}}  {number:>9}" for name, number in figures.items()]
+    return "\n".join([*lines, "", verdict.text() or "nothing lost, nothing twice, nothing back"])
+
+
+def say(text: str, end: str = "\n") -> None:
+    """Print: this program's result is what it says."""
+    sys.stdout.write(text + end)
+    sys.stdout.flush()
+
+
+def main() -> int:
+    """Run as a program; return the exit status."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=1, help="of the jobs and of the moments; threads still race")
+    parser.add_argument("--producers", type=int, default=3)
+    parser.add_argument("--workers", type=int, default=5)
+    parser.add_argument("--directory", type=Path, help="an empty one to keep; the default is a temporary one")
+    parser.add_argument("--durability", choices=("commit", "second", "os"), default="commit")
+    options = parser.parse_args()
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory() as temporary:
+        server = Server(options.directory or Path(temporary), arguments=["--durability", options.durability])
+        try:
+            verdict = torture(
+                server,
+                kills=options.kills,
+                seed=options.seed,
+                producers=options.producers,
+                workers=options.workers,
+                quiet=False,
+            )
+        finally:
+            server.close()
+    say(table(verdict, time.monotonic() - started))
+    return 1 if verdict.wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

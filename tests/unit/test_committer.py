@@ -1,0 +1,418 @@
+"""Group commit: which replies leave when, and that none does when the disk fails."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from faktory_tw import committer as module
+from faktory_tw.committer import Committer, Outbox
+from faktory_tw.poller import ReactorTurns
+from faktory_tw.storage.store import StoreError
+from tests.unit.house import PATIENCE_SECONDS, Disk, Reactor, broken_disk
+
+LARGE = 1000  # records of a batch that is not staged
+
+
+class Connection:
+    """Notes what it may send: a list for each write."""
+
+    def __init__(self) -> None:
+        self.outbox: Outbox | None = None
+        self.sent: list[list[bytes]] = []
+
+    def send_committed(self, outbox: Outbox, replies: list[bytes]) -> None:
+        self.sent.append(replies)
+
+
+class Office:
+    """A committer with a disk that writes when it is told to. `failures` has what it called failed with."""
+
+    def __init__(self) -> None:
+        self.reactor = Reactor()
+        self.disk = Disk()
+        self.failures: list[BaseException] = []
+        self.ended = 0
+        self.committer = Committer(ReactorTurns(self.reactor), self.disk, self.disk.seal, self.failures.append)
+        self.committer.start()
+        self._changes = 0
+
+    def change(self, count: int = 1) -> None:
+        """Record changes in the open batch."""
+        for _ in range(count):
+            self._changes += 1
+            self.disk.batch.remove(self._changes)
+
+    def acknowledge(self, connection: Connection, reply: bytes) -> None:
+        """Record a change, and hold the reply that acknowledges it."""
+        self.change()
+        self.committer.hold(connection, reply)
+
+    def land(self) -> None:
+        """Let one write through, and its end be heard of."""
+        self.disk.let_through()
+        self.reactor.run_report()
+
+    def close(self) -> None:
+        self.committer.close(self.end)
+
+    def end(self) -> None:
+        self.ended += 1
+
+
+@pytest.fixture
+def office() -> Iterator[Office]:
+    """A committer, whose thread is ended after the test."""
+    before = threading.enumerate()
+    office = Office()
+    yield office
+    if not office.ended:
+        office.disk.let_through(100)
+        office.close()
+        while not office.ended:
+            office.reactor.run_report()
+    assert set(threading.enumerate()) <= set(before)
+
+
+@pytest.fixture
+def connection() -> Connection:
+    """A connection."""
+    return Connection()
+
+
+# -- which replies leave when ------------------------------------------------------------------------------------------
+
+
+def test_a_reply_leaves_only_when_the_write_has_returned(office: Office, connection: Connection) -> None:
+    office.acknowledge(connection, b"a")
+    assert connection.sent == []
+    office.reactor.turn()
+    assert connection.sent == []
+    office.disk.let_through()
+    assert connection.sent == []
+    office.reactor.run_report()
+    assert connection.sent == [[b"a"]]
+    assert len(office.disk.writes) == 1
+
+
+def test_a_batch_is_sealed_when_the_turn_is_over(office: Office, connection: Connection) -> None:
+    first = office.disk.batch
+    office.acknowledge(connection, b"a")
+    office.acknowledge(connection, b"b")
+    assert office.disk.batch is first
+    office.reactor.turn()
+    assert office.disk.batch is not first
+    office.land()
+    assert connection.sent == [[b"a", b"b"]]
+    assert office.disk.writes == [first]
+
+
+def test_the_next_batch_fills_while_one_is_written(office: Office, connection: Connection) -> None:
+    other = Connection()
+    office.acknowledge(connection, b"a")
+    office.reactor.turn()
+    for reply in (b"b", b"c"):
+        office.acknowledge(connection, reply)
+        office.acknowledge(other, reply)
+        office.reactor.turn()
+    office.land()
+    assert connection.sent == [[b"a"]]
+    assert other.sent == []
+    office.land()
+    assert connection.sent == [[b"a"], [b"b", b"c"]]
+    assert other.sent == [[b"b", b"c"]]
+    assert [len(batch.removed) for batch in office.disk.writes] == [1, 4]
+
+
+def test_many_turns_of_writing_keep_the_order(office: Office, connection: Connection) -> None:
+    for number in range(50):
+        office.acknowledge(connection, b"%d" % number)
+        if number % 7 == 0:
+            office.reactor.turn()
+        if number % 14 == 7:
+            office.land()
+    while len([reply for replies in connection.sent for reply in replies]) < 50:
+        office.reactor.turn()
+        office.land()
+    assert [reply for replies in connection.sent for reply in replies] == [b"%d" % number for number in range(50)]
+
+
+def test_whoever_holds_is_told_how_many_replies_of_theirs_wait(office: Office, connection: Connection) -> None:
+    hold = office.committer.hold
+    assert [hold(connection, b"a"), hold(connection, b"b"), hold(Connection(), b"c")] == [1, 2, 1]
+    assert connection.outbox is not None
+    connection.outbox[connection].append(b"not held itself")
+    assert hold(connection, b"d") == 4
+    office.reactor.turn()
+    assert hold(connection, b"e") == 1
+    office.land()
+    assert connection.sent == [[b"a", b"b", b"not held itself", b"d"]]
+
+
+def test_a_reply_that_changed_nothing_after_all_leaves_too(office: Office, connection: Connection) -> None:
+    office.committer.hold(connection, b"a")
+    office.reactor.turn()
+    office.land()
+    assert connection.sent == [[b"a"]]
+
+
+def test_a_connection_that_cannot_be_answered_does_not_keep_others_from_their_replies(
+    office: Office, connection: Connection
+) -> None:
+    class Broken(Connection):
+        def send_committed(self, outbox: Outbox, replies: list[bytes]) -> None:
+            raise ZeroDivisionError
+
+    office.acknowledge(Broken(), b"a")
+    office.acknowledge(connection, b"b")
+    office.reactor.turn()
+    try:
+        office.land()
+    except ZeroDivisionError:
+        pass  # reported by the reactor
+    assert connection.sent == [[b"b"]]
+
+
+# -- what nobody waits for ---------------------------------------------------------------------------------------------
+
+
+def test_a_change_that_nobody_waits_for_is_not_written_at_once(office: Office) -> None:
+    office.change()
+    office.reactor.turn()
+    assert office.reactor.getDelayedCalls() == []
+    assert office.disk.batch
+
+
+def test_a_change_that_nobody_waits_for_travels_with_the_next_acknowledgement(
+    office: Office, connection: Connection
+) -> None:
+    office.change()
+    office.reactor.turn()
+    office.acknowledge(connection, b"a")
+    office.reactor.turn()
+    office.land()
+    assert [len(batch.removed) for batch in office.disk.writes] == [2]
+
+
+def test_a_change_that_nobody_waits_for_is_written_after_a_while(office: Office) -> None:
+    office.change()
+    office.committer.commit_lazily()
+    office.land()
+    assert [len(batch.removed) for batch in office.disk.writes] == [1]
+
+
+def test_nothing_is_written_lazily_when_nothing_changed_or_the_disk_is_busy(office: Office) -> None:
+    office.committer.commit_lazily()
+    office.change()
+    office.committer.commit_lazily()
+    office.change()
+    office.committer.commit_lazily()
+    office.land()
+    assert [len(batch.removed) for batch in office.disk.writes] == [1]
+    assert len(office.disk.batch.removed) == 1
+
+
+def test_a_long_command_has_its_changes_written_soon(office: Office) -> None:
+    office.change()
+    for _ in range(3):
+        office.committer.commit_soon()
+    office.reactor.turn()
+    office.land()
+    assert [len(batch.removed) for batch in office.disk.writes] == [1]
+
+
+# -- what is done where ------------------------------------------------------------------------------------------------
+
+
+def test_a_small_batch_is_staged_before_it_is_written(office: Office, connection: Connection) -> None:
+    office.acknowledge(connection, b"a")
+    office.reactor.turn()
+    assert office.disk.events == ["stage"]
+    office.land()
+    assert office.disk.events == ["stage", "write"]
+
+
+@pytest.mark.parametrize("changes", [0, LARGE])
+def test_an_empty_or_large_batch_is_left_to_the_thread(office: Office, connection: Connection, changes: int) -> None:
+    office.change(changes)
+    office.committer.hold(connection, b"a")
+    office.reactor.turn()
+    office.land()
+    assert office.disk.events == ["write"]
+    assert connection.sent == [[b"a"]]
+
+
+def test_replies_do_not_wait_for_upkeep(office: Office, connection: Connection) -> None:
+    office.disk.wants_upkeep = True
+    office.acknowledge(connection, b"a")
+    office.reactor.turn()
+    office.land()
+    assert connection.sent == [[b"a"]]
+    office.acknowledge(connection, b"b")
+    office.reactor.turn()
+    assert len(office.disk.batch.removed) == 1, "sealed though the thread is busy"
+    office.reactor.run_report()
+    assert office.disk.events == ["stage", "write", "upkeep", "stage"]
+    office.disk.wants_upkeep = False
+    office.land()
+    assert connection.sent == [[b"a"], [b"b"]]
+
+
+def test_an_idle_thread_looks_after_a_late_sync(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_SYNC_SECONDS", 0.001)
+    office = Office()
+    synced = threading.Event()
+    monkeypatch.setattr(office.disk, "sync_late", synced.set)
+    assert synced.wait(PATIENCE_SECONDS)
+    office.close()
+    assert office.ended
+
+
+# -- failure -----------------------------------------------------------------------------------------------------------
+
+
+def test_nothing_of_a_failed_batch_nor_of_a_later_one_leaves(office: Office, connection: Connection) -> None:
+    office.acknowledge(connection, b"a")
+    office.reactor.turn()
+    office.acknowledge(connection, b"b")
+    office.disk.broken = broken_disk()
+    office.land()
+    for reply in (b"c", b"d"):
+        office.acknowledge(connection, reply)
+        office.reactor.turn()
+    office.committer.commit_soon()
+    office.committer.commit_lazily()
+    office.reactor.turn()
+    assert connection.sent == []
+    assert office.failures == [office.disk.broken]
+    assert office.disk.writes == []
+
+
+def test_what_was_written_before_the_failure_has_left(office: Office, connection: Connection) -> None:
+    office.acknowledge(connection, b"a")
+    office.reactor.turn()
+    office.acknowledge(connection, b"b")
+    office.land()
+    office.disk.broken = broken_disk()
+    office.land()
+    assert connection.sent == [[b"a"]]
+    assert len(office.failures) == 1
+
+
+def test_an_unexpected_failure_counts_as_one_of_the_disk(office: Office, connection: Connection) -> None:
+    office.acknowledge(connection, b"a")
+    office.reactor.turn()
+    office.disk.broken = ZeroDivisionError("oops")
+    office.land()
+    (failure,) = office.failures
+    assert isinstance(failure, StoreError)
+    assert "oops" in str(failure)
+    assert connection.sent == []
+
+
+def test_failed_upkeep_is_a_failure(office: Office, connection: Connection) -> None:
+    office.disk.wants_upkeep = True
+    office.disk.fails["upkeep"] = broken_disk()
+    office.acknowledge(connection, b"a")
+    office.reactor.turn()
+    office.land()
+    office.acknowledge(connection, b"b")
+    office.reactor.turn()
+    office.reactor.run_report()
+    office.reactor.turn()
+    assert office.failures == [office.disk.fails["upkeep"]]
+    assert connection.sent == [[b"a"]]
+
+
+def test_failed_staging_does_not_bring_everything_to_a_standstill() -> None:
+    office, connection = Office(), Connection()
+    office.disk.fails["stage"] = ZeroDivisionError("oops")
+    office.acknowledge(connection, b"a")
+    office.reactor.turn()
+    if not office.failures:
+        office.land()
+    assert office.failures or connection.sent == [[b"a"]]
+    office.close()
+    assert office.ended
+
+
+# -- the end -----------------------------------------------------------------------------------------------------------
+
+
+def test_closing_with_nothing_to_write_ends_the_thread(office: Office) -> None:
+    office.close()
+    assert office.ended == 1
+    assert office.disk.events == ["finish"]
+
+
+def test_closing_writes_what_is_left(office: Office, connection: Connection) -> None:
+    office.acknowledge(connection, b"a")
+    office.close()
+    assert office.ended == 0
+    office.land()
+    assert connection.sent == [[b"a"]]
+    assert office.ended == 1
+    assert office.disk.events[-2:] == ["write", "finish"]
+    office.reactor.turn()
+    assert len(office.disk.writes) == 1
+
+
+def test_closing_writes_what_nobody_waits_for(office: Office) -> None:
+    office.change()
+    office.close()
+    office.land()
+    assert len(office.disk.writes) == 1
+    assert office.ended == 1
+
+
+@pytest.mark.parametrize("upkeep", [False, True])
+def test_closing_waits_for_the_batch_being_written_and_the_one_behind_it(
+    office: Office, connection: Connection, upkeep: bool
+) -> None:
+    office.disk.wants_upkeep = upkeep
+    office.acknowledge(connection, b"a")
+    office.reactor.turn()
+    office.acknowledge(connection, b"b")
+    office.close()
+    office.disk.let_through(2)
+    for _ in range(4 if upkeep else 2):
+        assert office.ended == 0
+        office.reactor.run_report()
+    assert connection.sent == [[b"a"], [b"b"]]
+    assert office.ended == 1
+    assert office.disk.events[-1] == "finish"
+
+
+def test_closing_after_a_failure_writes_nothing(office: Office, connection: Connection) -> None:
+    office.acknowledge(connection, b"a")
+    office.reactor.turn()
+    office.disk.broken = broken_disk()
+    office.land()
+    office.acknowledge(connection, b"b")
+    office.close()
+    assert office.ended == 1
+    assert (office.disk.writes, connection.sent) == ([], [])
+    assert len(office.failures) == 1
+
+
+def test_a_failure_while_closing_is_told_before_the_end(office: Office, connection: Connection) -> None:
+    office.acknowledge(connection, b"a")
+    office.disk.broken = broken_disk()
+    office.close()
+    assert office.ended == 0
+    office.land()
+    assert office.failures == [office.disk.broken]
+    assert office.ended == 1
+    assert connection.sent == []
+
+
+def test_a_last_sync_that_fails_is_told_before_the_end() -> None:
+    office = Office()
+    office.disk.fails["finish"] = broken_disk()
+    told: list[int] = []
+    office.committer.close(lambda: told.append(len(office.failures)))
+    while not told:
+        office.reactor.run_report()
+    assert told == [1], "the process would end with status 0"
