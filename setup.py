@@ -55,6 +55,7 @@ setup(
         "Topic :: System :: Distributed Computing",
     ],
     python_requires=">=3.10",
+    entry_points={"console_scripts": ["faktory-tw = faktory_tw.cli:main"]},
     package_dir={"": "."},
     packages=[*find_packages(include=["faktory_tw", "faktory_tw.*", "web", "web.*"]), "twisted.plugins"],
     package_data={

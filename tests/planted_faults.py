@@ -246,7 +246,9 @@ FAULTS = [
         "        index = bisect(self._returned, position)",
         "        index = 0",
     ),
-    Fault("the lowest priority comes first", "core/queues.py", "self._priorities[-priority]", "self._priorities[priority]"),
+    Fault(
+        "the lowest priority comes first", "core/queues.py", "self._priorities[-priority]", "self._priorities[priority]"
+    ),
     Fault(
         "a long queue forgets what came in its first run",
         "core/queues.py",
@@ -327,7 +329,9 @@ FAULTS = [
         "        gone = self.workers.take_gone(self._clock.monotonic())",
         "        gone = self.workers.take_gone(self._clock.time())",
     ),
-    Fault("jobs of a gone worker are taken back at once", "core/workers.py", "GONE_SECONDS = 60.0", "GONE_SECONDS = 0.0"),
+    Fault(
+        "jobs of a gone worker are taken back at once", "core/workers.py", "GONE_SECONDS = 60.0", "GONE_SECONDS = 0.0"
+    ),
     Fault(
         "workers that never sent a heartbeat are taken for gone",
         "core/workers.py",
@@ -379,7 +383,12 @@ FAULTS = [
         "text",
     ),
     Fault("bytes that are not UTF-8 are taken", "core/job.py", "        if not text.isascii():", "        if False:"),
-    Fault("a reservation may be shorter than a minute", "core/job.py", "MINIMUM_RESERVE_SECONDS = 60", "MINIMUM_RESERVE_SECONDS = 1"),
+    Fault(
+        "a reservation may be shorter than a minute",
+        "core/job.py",
+        "MINIMUM_RESERVE_SECONDS = 60",
+        "MINIMUM_RESERVE_SECONDS = 1",
+    ),
     # -- operators -------------------------------------------------------------------------------------------------
     Fault(
         "MUTATE kill enqueues",

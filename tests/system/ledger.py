@@ -78,7 +78,8 @@ class Account:
 class Found(NamedTuple):
     """A job as the database holds it after a clean stop.
 
-    `place` is queued, scheduled, retries, dead or working; `failures` counts the FAILs written down with it.
+    `place` is queued, scheduled, retries, dead or working; `failures` counts the FAILs written down with it; `position`
+    is its turn among the queued ones.
     """
 
     jid: str
@@ -86,6 +87,7 @@ class Found(NamedTuple):
     queue: str
     priority: int
     failures: int
+    position: int = 0
 
 
 @dataclass

@@ -85,7 +85,7 @@ class Worker:
     """A running worker process. Its output goes to a file, so that nothing is lost and nothing has to be read along."""
 
     def __init__(self, library: Library, server: Server) -> None:
-        self.library = library
+        self.client_library = library
         # Before anything is opened, because this may skip the test.
         command = library.command(library.worker)
         self._output = tempfile.TemporaryFile("w+b")  # noqa: SIM115 - it is open for as long as the process runs

@@ -45,7 +45,7 @@ def wait_for_totals(client: Client, *, processed: int, failures: int = 0) -> Non
 
 def quits_cleanly(worker: Worker, client: Client) -> None:
     """Stop the worker; its status has to be the library's usual one, and the server has to know that it is gone."""
-    assert worker.stop() == worker.library.exit_status, worker.output()
+    assert worker.stop() == worker.client_library.exit_status, worker.output()
     eventually(lambda: client.info()["faktory"]["tasks"]["Workers"]["size"] == 0, "the worker is not listed any more")
     assert client.info()["faktory"]["sets"]["working"] == 0
 

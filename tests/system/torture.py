@@ -43,7 +43,7 @@ DRAIN_DEPTH = 100
 PLACES = ("queued", "scheduled", "retries", "dead", "working")
 ROWS = """
     SELECT json_extract(jobs.body, '$.jid'), coalesce(places.place, jobs.at IS NOT NULL), jobs.queue, jobs.priority,
-           coalesce(places.failure, '')
+           coalesce(places.failure, ''), coalesce(places.position, jobs.id)
     FROM jobs LEFT JOIN places USING (id) LEFT JOIN queues ON queues.name = jobs.queue
     WHERE coalesce(places.place, jobs.at IS NOT NULL) <> 0
        OR coalesce(places.position, jobs.id) >= queues.floor
@@ -125,8 +125,10 @@ def read_rows(path: Path, verdict: Verdict) -> list[Found]:
         if orphans:
             verdict.find("rows of places without a job", str(orphans))
         return [
-            Found(jid, PLACES[place], queue, priority, json.loads(failure)["retry_count"] + 1 if failure else 0)
-            for jid, place, queue, priority, failure in connection.execute(ROWS)
+            Found(
+                jid, PLACES[place], queue, priority, json.loads(failure)["retry_count"] + 1 if failure else 0, position
+            )
+            for jid, place, queue, priority, failure, position in connection.execute(ROWS)
         ]
     finally:
         connection.close()
@@ -156,8 +158,9 @@ def drain(server: Server, ledger: Ledger, rows: list[Found], incarnation: int) -
     with server.client(wid="torture-drain", timeout=60.0) as client:
         for target in ("scheduled", "retries", "dead"):
             client.mutate("requeue", target)
+        positions = {row.jid: row.position for row in rows if row.place == "queued"}
         for queue in QUEUES:
-            drain_queue(client, queue, ledger, incarnation)
+            drain_queue(client, queue, ledger, incarnation, Order(ledger.verdict, positions))
         for row in rows:
             if row.place == "working":
                 client.ack(row.jid)
@@ -172,9 +175,8 @@ def drain(server: Server, ledger: Ledger, rows: list[Found], incarnation: int) -
         ledger.verdict.find("rows left after everything was drained", str(remaining[:3]))
 
 
-def drain_queue(client: Client, queue: str, ledger: Ledger, incarnation: int) -> None:
+def drain_queue(client: Client, queue: str, ledger: Ledger, incarnation: int, order: Order) -> None:
     """Fetch and acknowledge one queue to its end, and check the order in which its jobs come."""
-    order = Order(ledger.verdict)
     while size := client.info()["faktory"]["queues"].get(queue, 0):
         depth = min(size, DRAIN_DEPTH)
         for _ in range(depth):
@@ -199,11 +201,13 @@ def drain_queue(client: Client, queue: str, ledger: Ledger, incarnation: int) ->
 class Order:
     """The order in which one queue's jobs have to come while nothing enters it: by priority, then first in, first out.
 
-    Only the jobs of one producer that never left their queue have an order that is known here.
+    For jobs that were queued already when the database was read, that is the order of `positions` (by jid); and those
+    that never left their queue must come in the order in which their producer pushed them.
     """
 
-    def __init__(self, verdict: Verdict) -> None:
+    def __init__(self, verdict: Verdict, positions: dict[str, int]) -> None:
         self.verdict = verdict
+        self.positions = positions
         self.lowest = 9
         self.newest: dict[tuple[int, str], int] = {}
 
@@ -212,11 +216,16 @@ class Order:
         if account.priority > self.lowest:
             self.verdict.find("out of order", f"{account.jid}, priority {account.priority}, after one of {self.lowest}")
         self.lowest = account.priority
+        if account.jid in self.positions:
+            self._in_line(account, "position", self.positions[account.jid])
         if len(account.fetches) == 1 and not account.scheduled:
-            line = account.priority, account.producer
-            if self.newest.get(line, -1) > account.sequence:
-                self.verdict.find("out of order", f"{account.jid} after its producer's number {self.newest[line]}")
-            self.newest[line] = account.sequence
+            self._in_line(account, account.producer, account.sequence)
+
+    def _in_line(self, account: Account, line: str, number: int) -> None:
+        before = self.newest.get((account.priority, line), -1)
+        if number < before:
+            self.verdict.find("out of order", f"{account.jid}: {line} {number} after {before} in {account.queue}")
+        self.newest[account.priority, line] = number
 
 
 def table(verdict: Verdict, seconds: float) -> str:

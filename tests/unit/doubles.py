@@ -1,7 +1,7 @@
-"""What stands in for the world around the job manager: a clock that is told the time, dice that are not random, a disk
-that fails on demand, and an engine that can be stopped, killed and started again.
+"""What stands in for the world around the job manager.
 
-The store is the real one, in a directory of the test; what is doubled is only what a test could not hold still.
+A clock that is told the time, dice that are not random, a disk that fails on demand, and an engine that can be stopped,
+killed and started again. The store is the real one, in a directory of the test; what is doubled is only what a test could not hold still.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +69,9 @@ def job_json(jid: str = "job-0001", /, **fields: Any) -> bytes:
     return json.dumps({key: value for key, value in job.items() if value is not None}).encode()
 
 
-def report(message: str = "it broke", errtype: str = "RuntimeError", backtrace: list[str] | None = None) -> FailureReport:
+def report(
+    message: str = "it broke", errtype: str = "RuntimeError", backtrace: list[str] | None = None
+) -> FailureReport:
     """What a worker says of a job that failed."""
     return FailureReport(errtype, message, backtrace)
 
@@ -159,8 +161,9 @@ class Engine:
         self.directory = copy
         self.start()
 
-    def push(self, jid: str = "", /, now: float | None = None, **fields: Any) -> str:
-        """Push a job and return its jid, a new one when none is given."""
+    def push(self, jid: str = "", /, **fields: Any) -> str:
+        """Push a job and return its jid, a new one when none is given. ``now`` is the time of a bulk push."""
+        now = fields.pop("now", None)
         if not jid:
             self._pushed += 1
             jid = f"job-{self._pushed:04}"
@@ -258,7 +261,7 @@ class Faults:
         if self._times and sql.startswith(self._statement):
             self._times -= 1
             error = sqlite3.OperationalError("database or disk is full" if self._code == FULL else "disk I/O error")
-            error.sqlite_errorcode = self._code
+            error.sqlite_errorcode = self._code  # type: ignore[attr-defined,unused-ignore]
             raise error
 
     def writers(self) -> list[sqlite3.Connection]:
@@ -270,7 +273,7 @@ def failing_connect(faults: Faults) -> Callable[..., sqlite3.Connection]:
     """A ``sqlite3.connect`` whose connections fail as ``faults`` says."""
 
     class FailingConnection(sqlite3.Connection):
-        def execute(self, sql: str, parameters: Sequence[Any] = (), /) -> sqlite3.Cursor:
+        def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
             faults.check(sql)
             return super().execute(sql, parameters)
 

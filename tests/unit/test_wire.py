@@ -51,5 +51,5 @@ def test_an_acknowledgement_of_a_change_is_held_and_other_replies_are_not() -> N
 
 
 def test_a_fatal_refusal_is_a_refusal() -> None:
-    with pytest.raises(CommandError, match="^Shutdown in progress$"):
+    with pytest.raises(CommandError, match=r"^Shutdown in progress$"):
         raise FatalCommandError("Shutdown in progress")

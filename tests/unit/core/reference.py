@@ -79,6 +79,7 @@ class Reference:
     def restart(self, kept: Kept) -> None:
         """Begin with what a crash left; reservations and the minutes of gone workers begin anew."""
         self.kept = copy.deepcopy(kept)
+        self.kept.queues = dict(sorted(self.kept.queues.items()))  # a star means them in this order
         now = self.clock.monotonic()
         for item in sorted(self.where("working"), key=lambda item: item.position):
             item.ends = now + item.lease
@@ -254,15 +255,15 @@ class Reference:
             if waiter.there:
                 waiter.got.append(None)
 
+    def _due(self, place: str) -> list[Item]:
+        return [item for item in self.timed(place) if item.at <= self.clock.time()]
+
     def upkeep(self) -> None:
-        wall, now = self.clock.time(), self.clock.monotonic()
-        for item in self.timed("dead"):
-            if item.at <= wall:
-                del self.kept.items[item.number]
-        for place in ("scheduled", "retries"):
-            for item in self.timed(place):
-                if item.at <= wall:
-                    self._enqueue(item)
+        now = self.clock.monotonic()
+        for item in self._due("dead"):
+            del self.kept.items[item.number]
+        for item in self._due("scheduled") + self._due("retries"):
+            self._enqueue(item)
         for item in self.where("working"):
             if item.ends <= now:
                 self.fail(item)

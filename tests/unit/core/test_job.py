@@ -123,7 +123,13 @@ def test_what_is_no_job_is_refused_as_invalid_json(text: bytes) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    [JOB % b'["\xff"]', JOB % b'["\xed\xa0\x80"]', JOB % b'["\xc3"]', LIKE_JOB % b'"o\xffther":1', b'{"jid":"1234567\xff"}'],
+    [
+        JOB % b'["\xff"]',
+        JOB % b'["\xed\xa0\x80"]',
+        JOB % b'["\xc3"]',
+        LIKE_JOB % b'"o\xffther":1',
+        b'{"jid":"1234567\xff"}',
+    ],
 )
 def test_bytes_that_are_not_utf_8_are_refused_wherever_they_stand(text: bytes) -> None:
     assert refusal(text).startswith("invalid JSON: ")
@@ -216,7 +222,7 @@ def test_a_folded_object_takes_any_case_and_drops_the_rest() -> None:
     assert payload.jid == "12345678"
     assert parse_folded(b" null ", type(payload)) == parse_job(b"{}")
     for text in (b"[]", b"", b'{"jid":1}', b"\xff", b'{"jid":"\xff"}', b"[" * 100_000):
-        with pytest.raises(ValueError, match="."):
+        with pytest.raises(ValueError, match=r"."):
             parse_folded(text, type(payload))
 
 
@@ -277,7 +283,9 @@ def test_args_and_custom_come_back_byte_for_byte(args: bytes) -> None:
 
 
 def test_white_space_between_the_tokens_is_taken_out() -> None:
-    text = b'{ "jid" : "12345678",\t"jobtype" : "Work" , "args" : [ 1.0 , { "a b" : [ ] } ] , "custom" : { "k" :\t1 } } '
+    text = (
+        b'{ "jid" : "12345678",\t"jobtype" : "Work" , "args" : [ 1.0 , { "a b" : [ ] } ] , "custom" : { "k" :\t1 } } '
+    )
     body = kept(text)
     assert b'"args":[1.0,{"a b":[]}]' in body
     assert b'"custom":{"k":1}' in body
@@ -324,14 +332,14 @@ def test_several_jobs_are_parsed_one_by_one() -> None:
 
 @pytest.mark.parametrize("text", [b"", b"{}", b'"x"', b"[", b"[1", b"[{}]]", b"[" * 100_000])
 def test_what_is_no_array_of_jobs_is_refused_at_once(text: bytes) -> None:
-    with pytest.raises(CommandError, match="^invalid JSON: "):
+    with pytest.raises(CommandError, match=r"^invalid JSON: "):
         parse_jobs(text)
 
 
 @pytest.mark.parametrize("text", [b"[1]", b'["x"]', b"[{},[]]", b'[{"jid":1}]', b'[{"jid":"\xff"}]'])
 def test_a_member_that_is_no_job_is_refused_when_its_turn_comes(text: bytes) -> None:
     jobs = parse_jobs(text)
-    with pytest.raises(CommandError, match="^invalid JSON: "):
+    with pytest.raises(CommandError, match=r"^invalid JSON: "):
         list(jobs)
 
 
@@ -379,6 +387,6 @@ def test_a_failure_that_came_with_the_push_is_kept_with_what_clients_rely_on(eng
 
 @pytest.mark.parametrize("failure", [b"[]", b"1", b'"x"', b'{"retry_count":"2"}', b'{"message":5}'])
 def test_a_failure_that_is_none_is_refused_and_nothing_is_kept(engine: Engine, failure: bytes) -> None:
-    with pytest.raises(CommandError, match="^invalid JSON: "):
+    with pytest.raises(CommandError, match=r"^invalid JSON: "):
         engine.manager.push(parse_job(LIKE_JOB % (b'"failure":%b' % failure)))
     assert engine.sizes()["queued"] == 0

@@ -57,7 +57,15 @@ def test_runs_are_put_one_behind_the_other_by_queue_and_priority() -> None:
 
 def test_jobs_that_entered_a_queue_again_are_merged_by_their_position() -> None:
     runs = [("q", 5, [10, 20, 30]), ("q", 5, [40, 50])]
-    placed = [moved(1, 5), moved(2, 25), moved(3, 26), moved(4, 45), moved(5, 60), moved(6, 70), moved(7, 15, priority=9)]
+    placed = [
+        moved(1, 5),
+        moved(2, 25),
+        moved(3, 26),
+        moved(4, 45),
+        moved(5, 60),
+        moved(6, 70),
+        moved(7, 15, priority=9),
+    ]
     _, queues, _ = loaded(Contents(runs, placed), q=1)
     assert list(queues["q"].fifo(5)) == [1, 10, 20, 2, 3, 30, 40, 4, 50, 5, 6]
     assert list(queues["q"].fifo(9)) == [7]

@@ -6,6 +6,8 @@ part.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from faktory_tw.core.job import parse_job
@@ -52,7 +54,7 @@ def test_a_refused_push_changes_nothing(engine: Engine, fields: dict[str, object
 
 
 def test_checks_come_in_the_order_of_the_recorded_server(engine: Engine) -> None:
-    wrong = {"jobtype": "", "args": None, "reserve_for": 86_401, "at": "soon", "queue": "a b"}
+    wrong: dict[str, object] = {"jobtype": "", "args": None, "reserve_for": 86_401, "at": "soon", "queue": "a b"}
     right = {"jobtype": "Work", "args": [], "reserve_for": 60, "at": None, "queue": "q"}
     told = []
     for name in wrong:
@@ -109,7 +111,7 @@ def test_a_full_queue_takes_no_more_and_others_do(make_engine: MakeEngine) -> No
     engine = make_engine(max_queue_size=3)
     for _ in range(3):
         engine.push(queue="q")
-    with pytest.raises(CommandError, match="^q is too large, currently 3, max size is 3$"):
+    with pytest.raises(CommandError, match=r"^q is too large, currently 3, max size is 3$"):
         engine.push(queue="q")
     engine.push(queue="other")
     engine.fetch("q")
@@ -154,7 +156,7 @@ def test_a_job_that_is_pushed_and_acknowledged_before_a_commit_costs_no_row(engi
     batch = engine.manager.seal()
     assert not batch.jobs
     assert not batch.removed
-    assert [engine.manager.read(batch.places)[0].position] == [1]
+    assert [engine.manager.read(list(batch.places))[0].position] == [1]
     assert [record.day for record in batch.days] == ["total", "2025-11-21"]
 
 
@@ -176,10 +178,10 @@ def test_a_job_that_is_worked_while_its_batch_is_written_leaves_nothing(engine: 
 def test_a_life_can_be_cut_after_each_of_its_changes(engine: Engine, committed: int) -> None:
     """A crash after the n-th change leaves the job where it was then; each change is a batch of its own."""
     jid = "12345678"
-    changes = [
+    changes: list[Callable[[], object]] = [
         lambda: engine.push(jid, at=rfc3339(NOON + 1)),
         lambda: engine.pass_time(1),
-        lambda: engine.fetch(),
+        engine.fetch,
         lambda: engine.fail(jid),
         lambda: engine.pass_time(15),
         lambda: (engine.fetch(), engine.manager.ack(jid, "")),
@@ -313,8 +315,7 @@ def test_much_that_is_due_is_done_in_slices(engine: Engine, what: str) -> None:
     assert engine.upkeep() >= 2
     assert engine.sizes()[what] == 0
     engine.restart()
-    gone = what in ("dead",)
-    assert sum(engine.sizes().values()) == 1 + (0 if gone else many)
+    assert sum(engine.sizes().values()) == 1 + (0 if what == "dead" else many)
 
 
 def test_upkeep_waits_for_the_disk_when_the_open_batch_is_long(engine: Engine) -> None:

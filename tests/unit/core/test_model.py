@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
@@ -131,7 +131,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(which=number, wid=st.sampled_from(WORKERS), fails=st.booleans())
     def finish(self, which: int, wid: str, fails: bool) -> None:
-        jids = sorted({item.jid for item in self.model.where("working")}) + ["unknown-jid"]
+        jids = [*sorted({item.jid for item in self.model.where("working")}), "unknown-jid"]
         self.end(jids[which % len(jids)], wid, fails)
 
     def end(self, jid: str, wid: str, fails: bool) -> None:
@@ -360,7 +360,8 @@ def drain(engine: Engine, model: Reference) -> None:
 def test_memory_and_disk_are_what_a_simple_model_says() -> None:
     steps = settings(
         max_examples=EXAMPLES or 200,
-        stateful_step_count=STEPS * 2 if EXAMPLES else STEPS,
+        stateful_step_count=STEPS,
+        phases=[Phase.generate, Phase.shrink],
         suppress_health_check=list(HealthCheck),
     )
     run_state_machine_as_test(Machine, settings=steps)

@@ -96,7 +96,7 @@ def test_a_job_is_held_for_what_it_asked_for(
 
 
 def test_more_than_a_day_is_refused_at_the_push(engine: Engine) -> None:
-    with pytest.raises(CommandError, match="^jobs cannot be reserved for more than one day$"):
+    with pytest.raises(CommandError, match=r"^jobs cannot be reserved for more than one day$"):
         engine.push(reserve_for=86_401)
     assert set(engine.sizes().values()) == {0}
 
@@ -111,7 +111,7 @@ def test_an_expired_reservation_is_a_failure_that_says_so(engine: Engine) -> Non
     assert "backtrace" not in failure
     assert engine.manager.tasks["Busy"].reaped == 1
     assert not engine.manager.ack(jid, "")
-    with pytest.raises(CommandError, match="^Job not found "):
+    with pytest.raises(CommandError, match=r"^Job not found "):
         engine.fail(jid)
 
 

@@ -139,7 +139,13 @@ def test_the_worker_sees_the_failures_before(engine: Engine) -> None:
     engine.pass_time(16)
     job = engine.fetch()
     assert job is not None
-    again = {"next_at": rfc3339(NOON + 31), "message": "still none", "errtype": "OSError", "retry_count": 1, "remaining": 1}
+    again = {
+        "next_at": rfc3339(NOON + 31),
+        "message": "still none",
+        "errtype": "OSError",
+        "retry_count": 1,
+        "remaining": 1,
+    }
     del first["backtrace"]
     assert job["failure"] == {**first, **again}
 
@@ -231,7 +237,7 @@ def test_a_fail_of_a_job_that_nobody_holds_is_refused_and_counts_nothing(engine:
 def test_a_job_can_fail_once_for_each_fetch(engine: Engine) -> None:
     engine.push()
     jid = failed(engine)
-    with pytest.raises(CommandError, match="^Job not found "):
+    with pytest.raises(CommandError, match=r"^Job not found "):
         engine.fail(jid)
     assert not engine.manager.ack(jid, "")
     assert engine.sizes()["retries"] == 1

@@ -59,7 +59,9 @@ def test_a_walk_in_slices_meets_every_entry_once_though_entries_leave_behind_it(
     assert met == sorted((float(number % 7), number) for number in range(100))
 
 
-@given(st.lists(st.tuples(st.integers(0, 20), st.integers(0, 1000)), unique=True), st.integers(-1, 21), st.integers(0, 9))
+@given(
+    st.lists(st.tuples(st.integers(0, 20), st.integers(0, 1000)), unique=True), st.integers(-1, 21), st.integers(0, 9)
+)
 def test_a_loaded_set_gives_what_is_due_in_order(entries: list[tuple[int, int]], now: int, count: int) -> None:
     timed = TimedSet()
     timed.load([(float(at), job_id) for at, job_id in entries])

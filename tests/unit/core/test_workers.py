@@ -24,7 +24,12 @@ def test_the_first_connection_says_who_the_worker_is(engine: Engine) -> None:
     first = engine.manager.connect_worker(WID, "first-host", 11, ["ruby"])
     again = engine.manager.connect_worker(WID, "other-host", 22, ["other"])
     assert first is again
-    assert (first.hostname, first.pid, first.labels, first.started_at) == ("first-host", 11, ["ruby"], engine.clock.time())
+    assert (first.hostname, first.pid, first.labels, first.started_at) == (
+        "first-host",
+        11,
+        ["ruby"],
+        engine.clock.time(),
+    )
     assert [worker.wid for worker in engine.manager.workers] == [WID]
     assert len(engine.manager.workers) == 1
 
@@ -47,7 +52,9 @@ def test_a_heartbeat_of_an_unknown_worker_is_not_taken(engine: Engine, wid: str)
 
 def test_a_state_moves_forward_only(engine: Engine) -> None:
     engine.worker(WID)
-    told = [engine.manager.beat(WID, state, 0) for state in (None, "", "running", "quiet", "running", "other", "terminate")]
+    told = [
+        engine.manager.beat(WID, state, 0) for state in (None, "", "running", "quiet", "running", "other", "terminate")
+    ]
     assert told == [State.RUNNING] * 3 + [State.QUIET] * 3 + [State.TERMINATE]
     assert engine.manager.beat(WID, "quiet", 0) is State.TERMINATE
     engine.worker("other")

@@ -19,7 +19,9 @@ from faktory_tw.storage.sqlite import SQLiteStore
 from faktory_tw.storage.store import StoreError
 from tests.unit.doubles import FakeClock
 
-SCHEMAS = [file for file in resources.files("faktory_tw.storage").joinpath("schema").iterdir() if file.name.endswith(".sql")]
+SCHEMAS = [
+    file for file in resources.files("faktory_tw.storage").joinpath("schema").iterdir() if file.name.endswith(".sql")
+]
 
 
 def open_and_close(directory: Path) -> None:
@@ -74,7 +76,9 @@ def test_a_lock_file_that_a_dead_process_left_is_no_lock(tmp_path: Path) -> None
 
 def test_a_directory_that_cannot_be_made_is_named_with_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(StoreError, match=r"^cannot use the data directory .*file/data: Not a directory; make it writable"):
+    with pytest.raises(
+        StoreError, match=r"^cannot use the data directory .*file/data: Not a directory; make it writable"
+    ):
         SQLiteStore(tmp_path / "file" / "data", "os")
 
 
@@ -103,7 +107,9 @@ def test_a_schema_newer_than_known_is_refused_and_left_as_it_is(tmp_path: Path) 
     open_and_close(tmp_path)
     newer = len(SCHEMAS) + 1
     set_version(tmp_path / "faktory.db", newer)
-    told = rf"faktory.db was written by a newer faktory_tw \(schema {newer}, this one knows {len(SCHEMAS)}\); install that"
+    told = (
+        rf"faktory.db was written by a newer faktory_tw \(schema {newer}, this one knows {len(SCHEMAS)}\); install that"
+    )
     for _ in range(2):
         with pytest.raises(StoreError, match=told):
             SQLiteStore(tmp_path, "os")
@@ -221,5 +227,5 @@ def _failing(code: int) -> Callable[..., None]:
 def test_a_full_disk_is_told_from_other_faults(text: str, code: int | None, full: bool) -> None:
     error = sqlite3.OperationalError(text)
     if code is not None:
-        error.sqlite_errorcode = code
+        error.sqlite_errorcode = code  # type: ignore[attr-defined,unused-ignore]
     assert is_full(error) is full

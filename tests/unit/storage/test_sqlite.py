@@ -1,11 +1,8 @@
-"""What is written is read back, whole batches or nothing of them; also after faults, crashes and cut files."""
+"""What is written is read back, in order and unchanged."""
 
 from __future__ import annotations
 
 import os
-import shutil
-import sqlite3
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,76 +10,8 @@ import pytest
 from faktory_tw.storage import sqlite as module
 from faktory_tw.storage.sqlite import DURABILITIES, SQLiteStore
 from faktory_tw.storage.store import DayRecord, JobRecord, Place, PlaceRecord, QueueRecord, StoreError
-from tests.unit.doubles import FULL, IOERR, FakeClock, Faults, copy_directory, failing_connect
-
-Fill = Callable[[SQLiteStore], None]
-
-TABLES = ("jobs", "places", "queues", "workers", "days")
-
-
-@pytest.fixture
-def stores(tmp_path: Path) -> Iterator[Callable[..., SQLiteStore]]:
-    """Opens stores, in directories of the test, and closes them at its end."""
-    opened: list[SQLiteStore] = []
-
-    def make(directory: Path | None = None, durability: str = "os") -> SQLiteStore:
-        opened.append(SQLiteStore(directory or tmp_path / "data", durability))
-        return opened[-1]
-
-    yield make
-    for store in opened:
-        store.finish()
-        store.close()
-
-
-@pytest.fixture
-def store(stores: Callable[..., SQLiteStore]) -> SQLiteStore:
-    return stores()
-
-
-@pytest.fixture
-def faults(monkeypatch: pytest.MonkeyPatch) -> Faults:
-    """Faults of every connection that is opened from now on; use it before ``store``."""
-    faults = Faults()
-    monkeypatch.setattr(sqlite3, "connect", failing_connect(faults))
-    return faults
-
-
-def body_of(job_id: int, text: str = "") -> bytes:
-    return b'{"jid":"job-%06d","text":"%b"}' % (job_id, text.encode())
-
-
-def add(store: SQLiteStore, *ids: int, at: float | None = None, text: str = "", queue: str = "q") -> None:
-    for job_id in ids:
-        store.batch.add(JobRecord(job_id, queue, 5, at, None if at else 1.5, body_of(job_id, text)))
-
-
-def move(store: SQLiteStore, job_id: int, place: Place, position: int = 0, failure: bytes = b"") -> None:
-    at = 2.5 if place in (Place.RETRIES, Place.DEAD, Place.WORKING) else None
-    store.batch.move(PlaceRecord(job_id, int(place), position or job_id, at, 1.5, failure, "w", 3.5))
-
-
-def commit(store: SQLiteStore) -> None:
-    batch = store.seal()
-    store.write(batch)
-    store.written()
-
-
-def copied(store: SQLiteStore, name: str) -> SQLiteStore:
-    """Another store on a copy of the directory: what a crash now would leave."""
-    return SQLiteStore(copy_directory(store.directory, store.directory.with_name(name)), "os")
-
-
-def ids_on_disk(store: SQLiteStore, name: str) -> list[int]:
-    copy = copied(store, name)
-    try:
-        ids = [job_id for _, _, run in copy.queued() for job_id in run] + [row.id for row in copy.placed()]
-        assert [row.id for row in copy.read(ids)] == ids
-        return sorted(ids)
-    finally:
-        copy.finish()
-        copy.close()
-
+from tests.unit.doubles import FakeClock, Faults
+from tests.unit.storage.batches import OpenStore, add, body_of, commit, ids_on_disk, move
 
 # -- reading -------------------------------------------------------------------------------------------------------
 
@@ -291,7 +220,7 @@ def test_an_empty_batch_writes_nothing(store: SQLiteStore, tmp_path: Path) -> No
 
 @pytest.mark.parametrize(("durability", "synchronous"), [("commit", 2), ("second", 1), ("os", 1)])
 def test_a_commit_syncs_the_log_when_it_is_asked_to(
-    durability: str, synchronous: int, faults: Faults, stores: Callable[..., SQLiteStore]
+    durability: str, synchronous: int, faults: Faults, stores: OpenStore
 ) -> None:
     """SQLite's FULL, 2, syncs the log at every COMMIT; NORMAL, 1, at checkpoints only."""
     assert durability in DURABILITIES
@@ -301,7 +230,7 @@ def test_a_commit_syncs_the_log_when_it_is_asked_to(
 
 
 def test_once_a_second_means_once_a_second(
-    stores: Callable[..., SQLiteStore], clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+    stores: OpenStore, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = stores(durability="second")
     synced: list[int] = []
@@ -330,7 +259,7 @@ def test_once_a_second_means_once_a_second(
 
 
 def test_a_late_sync_that_fails_is_an_error(
-    stores: Callable[..., SQLiteStore], clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+    stores: OpenStore, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(descriptor: int) -> None:
         raise OSError(5, "Input/output error")
@@ -342,207 +271,15 @@ def test_a_late_sync_that_fails_is_an_error(
     commit(store)
     clock.advance(1)
     for call in (store.sync_late, store.upkeep, store.finish):
-        with pytest.raises(StoreError, match="cannot sync .*Input/output error"):
+        with pytest.raises(StoreError, match=r"cannot sync .*Input/output error"):
             call()
     monkeypatch.undo()
-
-
-# -- faults --------------------------------------------------------------------------------------------------------
-
-
-def full_batch(store: SQLiteStore) -> None:
-    """Something for every statement."""
-    add(store, 11, 12)
-    move(store, 11, Place.WORKING)
-    store.batch.remove(1)
-    store.batch.queues = {"q": QueueRecord("q", True, 1), "r": None}
-    store.batch.workers = {"new": True, "old": None}
-    store.batch.days = [DayRecord("total", 9, 9)]
-
-
-STATEMENTS = [
-    "BEGIN",
-    "INSERT INTO jobs",
-    "INSERT OR REPLACE INTO places",
-    "DELETE FROM jobs",
-    "DELETE FROM places",
-    "DELETE FROM queues",
-    "INSERT INTO queues",
-    "INSERT OR IGNORE INTO workers",
-    "DELETE FROM workers",
-    "INSERT OR REPLACE INTO days",
-    "COMMIT",
-]
-
-
-@pytest.mark.parametrize("staged", [False, True])
-@pytest.mark.parametrize("code", [IOERR, FULL])
-@pytest.mark.parametrize("statement", STATEMENTS)
-def test_a_batch_that_cannot_be_written_is_an_error_and_nothing_of_it_is_visible(
-    statement: str, code: int, staged: bool, faults: Faults, store: SQLiteStore
-) -> None:
-    add(store, 1)
-    store.batch.queues = {"r": QueueRecord("r", False, 1)}
-    store.batch.workers = {"old": True}
-    commit(store)
-    before = dump(store, "before")
-    full_batch(store)
-    batch = store.seal()
-    faults.fail(statement, code)
-    if staged:
-        store.stage(batch)
-    with pytest.raises(StoreError, match="^cannot write .*(disk I/O error|database or disk is full)$"):
-        store.write(batch)
-    faults.heal()
-    assert dump(store, "after") == before
-    connection = sqlite3.connect(store.path)
-    assert [connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in TABLES] == [1, 0, 1, 1, 0]
-    connection.close()
-
-
-def dump(store: SQLiteStore, name: str) -> list[str]:
-    """All rows, as a store on a copy of the directory has them."""
-    copy = copied(store, name)
-    connection = sqlite3.connect(copy.path)
-    try:
-        return list(connection.iterdump())
-    finally:
-        connection.close()
-        copy.finish()
-        copy.close()
-
-
-@pytest.mark.parametrize("staged", [False, True])
-@pytest.mark.parametrize("statement", ["INSERT INTO jobs", "COMMIT"])
-def test_the_reserve_is_given_up_when_the_disk_is_full_and_the_batch_is_written(
-    statement: str, staged: bool, faults: Faults, store: SQLiteStore
-) -> None:
-    reserve = store.directory / "reserve"
-    assert reserve.stat().st_size > 0
-    full_batch(store)
-    batch = store.seal()
-    faults.fail(statement, FULL, times=2 if staged and statement != "COMMIT" else 1)
-    if staged:
-        store.stage(batch)
-    store.write(batch)
-    store.written()
-    assert not reserve.exists()
-    assert ids_on_disk(store, "copy") == [11, 12]
-    faults.fail("COMMIT", FULL, times=1)
-    add(store, 13)
-    with pytest.raises(StoreError, match="full"):
-        store.write(store.seal())
-
-
-def test_the_reserve_is_kept_when_something_else_is_wrong(faults: Faults, store: SQLiteStore) -> None:
-    add(store, 1)
-    faults.fail("COMMIT", IOERR, times=1)
-    with pytest.raises(StoreError):
-        store.write(store.seal())
-    assert (store.directory / "reserve").exists()
-
-
-def test_a_disk_that_is_really_full_is_an_error_and_the_batches_before_are_whole(
-    faults: Faults, store: SQLiteStore
-) -> None:
-    add(store, 1, 2)
-    commit(store)
-    [writer] = faults.writers()
-    pages = writer.execute("PRAGMA page_count").fetchone()[0]
-    writer.execute(f"PRAGMA max_page_count = {pages + 1}")
-    add(store, *range(3, 60), text="x" * 1000)
-    with pytest.raises(StoreError, match="full"):
-        store.write(store.seal())
-    assert ids_on_disk(store, "copy") == [1, 2]
-
-
-def test_a_read_that_fails_is_an_error_for_the_operator(faults: Faults, store: SQLiteStore) -> None:
-    add(store, 1)
-    commit(store)
-    faults.fail("SELECT", IOERR)
-    with pytest.raises(StoreError, match="^cannot read .*: disk I/O error$"):
-        store.read([1])
-
-
-def test_a_checkpoint_that_fails_is_an_error(faults: Faults, store: SQLiteStore) -> None:
-    faults.fail("PRAGMA wal_checkpoint", IOERR)
-    for job_id in range(1, 202):
-        add(store, job_id)
-        commit(store)
-    assert store.upkeep_due()
-    with pytest.raises(StoreError, match="disk I/O error"):
-        store.upkeep()
-
-
-# -- the log -------------------------------------------------------------------------------------------------------
-
-
-def test_the_log_is_copied_into_the_database_from_time_to_time_and_stays_short(store: SQLiteStore) -> None:
-    log = store.directory / "faktory.db-wal"
-    for job_id in range(1, 1200):
-        add(store, job_id, text="x" * 100)
-        if job_id > 5:
-            store.batch.remove(job_id - 5)
-        commit(store)
-        if store.upkeep_due():
-            store.upkeep()
-    assert log.stat().st_size < 16 * 1024 * 1024
-    assert ids_on_disk(store, "copy") == [1195, 1196, 1197, 1198, 1199]
-
-
-def test_large_bodies_bring_the_checkpoint_forward(store: SQLiteStore) -> None:
-    for job_id in range(1, 10):
-        add(store, job_id, text="x" * 1_000_000)
-        commit(store)
-    assert store.upkeep_due()
-    store.upkeep()
-    assert not store.upkeep_due()
-    assert ids_on_disk(store, "copy") == list(range(1, 10))
-
-
-def test_a_cut_log_leaves_whole_batches_up_to_the_cut(store: SQLiteStore, tmp_path: Path) -> None:
-    """What a torn write at a crash leaves: each batch wholly or not at all, and none after a missing one."""
-    log = store.directory / "faktory.db-wal"
-    batches: list[list[int]] = []
-    ends: list[int] = []
-    for number in range(5):
-        ids = list(range(number * 10 + 1, number * 10 + 11))
-        before = log.read_bytes()
-        add(store, *ids, text="x" * 500)
-        commit(store)
-        batches.append(ids)
-        ends.append(changed_up_to(before, log.read_bytes()))
-    assert ends == sorted(ends)
-    found = set()
-    for cut in [*ends, *(end - 1 for end in ends), *(end - 3000 for end in ends), *range(ends[0], ends[-1], 2999)]:
-        directory = copy_directory(store.directory, tmp_path / f"cut-{cut}-{len(found)}")
-        with open(directory / "faktory.db-wal", "r+b") as file:
-            file.truncate(cut)
-        whole = sum(end <= cut for end in ends)
-        cut_store = SQLiteStore(directory, "os")
-        ids = sorted(job_id for _, _, run in cut_store.queued() for job_id in run)
-        cut_store.finish()
-        cut_store.close()
-        shutil.rmtree(directory)
-        assert ids == [job_id for batch in batches[:whole] for job_id in batch]
-        found.add(whole)
-    assert found == {0, 1, 2, 3, 4, 5}
-
-
-def changed_up_to(before: bytes, after: bytes) -> int:
-    """The end of what was written into the log."""
-    length = min(len(before), len(after))
-    if after[length:].strip(b"\0"):
-        return length + len(after[length:].rstrip(b"\0"))
-    return max(index + 1 for index in range(length) if before[index] != after[index])
 
 
 # -- the end -------------------------------------------------------------------------------------------------------
 
 
-def test_what_was_written_is_there_after_the_end_and_what_was_sealed_is_not(
-    stores: Callable[..., SQLiteStore], tmp_path: Path
-) -> None:
+def test_what_was_written_is_there_after_the_end_and_what_was_sealed_is_not(stores: OpenStore, tmp_path: Path) -> None:
     store = SQLiteStore(tmp_path / "data")
     add(store, 1)
     commit(store)
