@@ -12,7 +12,7 @@ from pathlib import Path
 from faktory_tw.storage.store import StoreError
 
 LOG_PAGES = 4096  # of the write-ahead log between two checkpoints: 16 MiB
-RESERVE_BYTES = 8 * 1024 * 1024
+RESERVE_BYTES = 16 * 1024 * 1024
 _RESERVE_RETRY_SECONDS = 5.0
 _PAGE_CACHE_KIB = 8192
 
@@ -83,6 +83,7 @@ class Reserve:
 
 def connect(path: Path, synchronous: str) -> sqlite3.Connection:
     """A connection in WAL mode without automatic checkpoints. ``synchronous`` is SQLite's word, FULL or NORMAL."""
+    connection: sqlite3.Connection | None = None
     try:
         connection = sqlite3.connect(
             path, isolation_level=None, check_same_thread=False, cached_statements=400, timeout=30.0
@@ -94,6 +95,8 @@ def connect(path: Path, synchronous: str) -> sqlite3.Connection:
         connection.execute("PRAGMA temp_store = MEMORY")
         os.chmod(path, 0o600)
     except (sqlite3.Error, OSError) as error:
+        if connection is not None:
+            connection.close()
         raise StoreError(
             f"cannot open {path}: {error}; if the file is damaged, put a backup of it in its place"
         ) from error

@@ -24,6 +24,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
 
@@ -56,6 +57,7 @@ DURABILITIES = ("commit", "second", "os")
 _BLOCKS = (512, 256, 128)  # rows of one statement, beside every number up to 64
 _MOST_IN_A_BLOCK = 64
 _FEWEST_WRITES = 200  # between two checkpoints
+_RETRY_WRITES = 50  # after a checkpoint that found the disk full
 _JOB = "(?,?,?,?,?,CAST(? AS TEXT))"
 _PLACE = "(?,?,?,?,?,CAST(? AS TEXT),?,?)"
 _SELECT = (
@@ -90,18 +92,19 @@ class SQLiteStore:
     def __init__(self, directory: str | os.PathLike[str], durability: str = "commit") -> None:
         self.directory = Path(directory)
         self.durability = durability
+        self.path = self.directory / "faktory.db"
         self._lock = DirectoryLock(self.directory)
-        try:
-            self.path = self.directory / "faktory.db"
+        with ExitStack() as opened:  # what is open when a later step fails is closed again
+            opened.callback(self._lock.release)
             self._writer = connect(self.path, "FULL" if durability == "commit" else "NORMAL")
+            opened.callback(self._writer.close)
             migrate(self._writer, self.path)
             self._writer.execute("BEGIN IMMEDIATE").execute("COMMIT")  # makes the log file
             lengthen_log(self.path)
             self._reader = connect(self.path, "NORMAL")
+            opened.callback(self._reader.close)
             self._reserve = Reserve(self.directory)
-        except BaseException:
-            self._lock.release()
-            raise
+            opened.pop_all()
         self.batch = Batch(1)
         self._sealed: Batch | None = None
         self._log_descriptor = -1
@@ -281,8 +284,12 @@ class SQLiteStore:
             if self._checkpoint_due():
                 self._checkpoint()
             self._reserve.restore()
-        except (sqlite3.Error, OSError) as error:
-            raise StoreError(f"cannot sync {self.path}: {error}") from error
+        except sqlite3.Error as error:
+            if not is_full(error):
+                raise StoreError(f"cannot sync {self.path}: {error}") from error
+            self._reserve.give_up()  # nothing is lost: the log still has it all; try again a little later
+            self._writes_since_checkpoint = self._writes_to_checkpoint - _RETRY_WRITES
+            self._bytes_since_checkpoint = 0
 
     def sync_late(self) -> None:
         if self._unsynced_since is not None and time.monotonic() - self._unsynced_since >= 1.0:

@@ -24,10 +24,10 @@ RETRIES = (25, 25, 25, 3, 0, -1)
 MAX_BULK = 20
 MAX_HELD = 5
 
-# One worker takes its time, longer than a fetch is excused after a kill: a reservation that the server does not keep
-# is seen only then.
-SLOW_SECONDS = 1.3
-MAX_HELD_SLOWLY = 60
+# One worker takes its time, much longer than a fetch is excused after a kill: a reservation that the server does not
+# keep is seen only then.
+SLOW_SECONDS = 3.0
+SLOW_PAUSE_SECONDS = 0.05
 
 BROKEN = (ConnectionEnded, ConnectionError)
 
@@ -147,10 +147,9 @@ class Crew:
                         if fetch is not None:
                             settle(client, fetch, incarnation, rng)
                             held.remove(fetch)
-                        elif len(held) >= MAX_HELD_SLOWLY:
-                            time.sleep(0.02)
                         elif job := client.fetch(*rng.sample(QUEUES, len(QUEUES))):
                             held.append(self.ledger.fetched(job["jid"], incarnation))
+                            time.sleep(SLOW_PAUSE_SECONDS if slow else 0)
                 except BROKEN:
                     self.ledger.connection_broken(incarnation)
                     continue

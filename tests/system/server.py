@@ -131,6 +131,7 @@ class Server:
     def spawn(self, *, keep_ports: bool = False) -> subprocess.Popen[str]:
         """Start the process and do not wait for anything, for a server that is expected to refuse. See `wait`."""
         assert not self.running(), "the server is running already"
+        self.close()
         port, web_port = (self.port, self.web_port) if keep_ports else (0, 0)
         addresses = ["-b", f"127.0.0.1:{port}", "-w", f"127.0.0.1:{web_port}"]
         directories = ["-d", self.data_option, "-c", str(self.config_directory)]

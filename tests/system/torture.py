@@ -31,9 +31,9 @@ from tests.system.fwp import Client, ConnectionEnded
 from tests.system.ledger import Account, Found, Ledger, Verdict
 from tests.system.server import Server
 
-# How long a process lives before it is killed, how often it is longer, and how often it is not even allowed to start.
+# How long a process lives before it is killed, and how often it is not even allowed to start.
 MIN_LIFE_SECONDS, MAX_LIFE_SECONDS = 0.02, 0.6
-LONG_LIFE, LONG_LIFE_SECONDS = 0.12, 2.0
+EVERY_EIGHTH_LIFE_SECONDS = 2.0
 KILLED_AT_START = 0.1
 MAX_START_SECONDS = 1.0
 
@@ -80,14 +80,14 @@ def torture(
 def run_and_kill(server: Server, ledger: Ledger, arena: Arena, rng: random.Random, kills: int, quiet: bool) -> int:
     """Start and kill the server `kills` times; return the number of the next incarnation."""
     for incarnation in range(1, kills + 1):
-        if rng.random() < KILLED_AT_START:
+        long = incarnation % 8 == 0
+        if rng.random() < KILLED_AT_START and not long:
             server.spawn()
             time.sleep(rng.uniform(0, MAX_START_SECONDS))
         else:
             server.start()
             arena.opened(incarnation, server.port)
-            long = rng.random() < LONG_LIFE
-            time.sleep(LONG_LIFE_SECONDS if long else rng.uniform(MIN_LIFE_SECONDS, MAX_LIFE_SECONDS))
+            time.sleep(EVERY_EIGHTH_LIFE_SECONDS if long else rng.uniform(MIN_LIFE_SECONDS, MAX_LIFE_SECONDS))
         if not server.running():
             ledger.verdict.find("ended by itself", f"process {incarnation}:\n{server.log()[-4000:]}")
         ledger.killed(incarnation)

@@ -302,7 +302,9 @@ class House:
         self._unreported = 0  # what the committer's thread will have to say
         watched: Any = self.store
         self._upkeep_due, watched.upkeep_due = watched.upkeep_due, self._count_upkeep
-        self.committer = Committer(ReactorTurns(self.reactor), self.store, self._seal, self.failures.append)
+        self.committer = Committer(
+            ReactorTurns(self.reactor), self.store, self._seal, self.failures.append, quick_seconds=0
+        )
         self.committer.start()
         self.server = Server(self.manager, clock, self._run_in_slices, password)
         self.factory = FaktoryFactory(

@@ -35,7 +35,9 @@ class Office:
         self.disk = Disk()
         self.failures: list[BaseException] = []
         self.ended = 0
-        self.committer = Committer(ReactorTurns(self.reactor), self.disk, self.disk.seal, self.failures.append)
+        self.committer = Committer(
+            ReactorTurns(self.reactor), self.disk, self.disk.seal, self.failures.append, quick_seconds=0
+        )
         self.committer.start()
         self._changes = 0
 

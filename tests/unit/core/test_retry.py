@@ -190,6 +190,7 @@ def test_retry_count_and_remaining_are_there_from_the_first_failure() -> None:
         ("x" * 97 + "😀", "x" * 97),
         ("x" * 96 + "😀", "x" * 96 + "😀"),
     ],
+    ids=lambda text: f"{len(text.encode())} bytes" if text else "none",
 )
 def test_texts_are_trimmed_and_cut_between_characters_to_a_number_of_bytes(said: str | None, kept: str) -> None:
     assert record_of(b"", 5, errtype=said)["errtype"] == kept

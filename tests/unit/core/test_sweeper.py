@@ -201,7 +201,9 @@ def test_removed_jobs_that_are_being_swept_do_not_outlive_a_flush(engine: Engine
     engine.manager.upkeep()
     engine.manager.flush()
     kept = engine.push(queue="q")
+    engine.commit()
     engine.upkeep()
+    assert not engine.store.batch
     engine.restart()
     assert engine.jids("q") == [kept]
     assert engine.rows_on_disk() == 1

@@ -132,6 +132,21 @@ def test_a_worker_that_is_to_be_quiet_waits_in_vain(engine: Engine) -> None:
     assert engine.jids("q") == [jid]
 
 
+@pytest.mark.parametrize("state", ["quiet", "terminate"])
+def test_a_worker_that_is_told_to_be_quiet_while_it_waits_lets_the_next_one_go_first(
+    engine: Engine, state: str
+) -> None:
+    quiet, here = Client(engine, "q", worker=engine.worker("worker-1")), Client(engine, "q")
+    engine.manager.beat("worker-1", state, 0)
+    first = engine.push(queue="q")
+    second = engine.push(queue="q")
+    assert got(quiet, here) == [[], [first]]
+    assert engine.jids("q") == [second]
+    engine.pass_time(WAIT_SECONDS)
+    engine.manager.end_waits()
+    assert got(quiet) == [[None]]
+
+
 def test_the_job_is_reserved_for_the_worker_that_waited(engine: Engine) -> None:
     worker = engine.worker("worker-1")
     client = Client(engine, "q", worker=worker)

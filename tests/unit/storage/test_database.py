@@ -17,7 +17,7 @@ from faktory_tw.storage import database
 from faktory_tw.storage.database import DirectoryLock, Reserve, connect, is_full, migrate
 from faktory_tw.storage.sqlite import SQLiteStore
 from faktory_tw.storage.store import StoreError
-from tests.unit.doubles import FakeClock
+from tests.unit.doubles import FakeClock, Faults
 
 SCHEMAS = [
     file for file in resources.files("faktory_tw.storage").joinpath("schema").iterdir() if file.name.endswith(".sql")
@@ -136,6 +136,21 @@ def test_a_damaged_file_is_an_error_that_speaks_of_a_backup(tmp_path: Path, cont
         SQLiteStore(tmp_path, "os")
     lock = DirectoryLock(tmp_path)
     lock.release()
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_a_store_that_cannot_be_opened_leaves_no_connection_open(tmp_path: Path, faults: Faults, damaged: bool) -> None:
+    """Newer Pythons warn of each that is."""
+    if damaged:
+        (tmp_path / "faktory.db").write_bytes(b"this is no database" * 100)
+    else:
+        open_and_close(tmp_path)
+        set_version(tmp_path / "faktory.db", len(SCHEMAS) + 1)
+    with pytest.raises(StoreError):
+        SQLiteStore(tmp_path, "os")
+    for connection in faults.connections:
+        with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+            connection.execute("SELECT 1")
 
 
 def test_no_checkpoint_runs_inside_a_commit(tmp_path: Path) -> None:
