@@ -5,14 +5,12 @@ together when it is on disk. A batch is sealed when a turn of the reactor is ove
 connection does not wait for company and fifty share a sync. Changes that nobody waits for (the record of a FETCH, the
 scheduler's moves) wait for the next such batch, or for LAZY_SECONDS: often the ACK comes first, and they cost no row.
 
-Which thread does what was measured (jobs a second, pushed, fetched and acknowledged, on two processors):
-
-* A large batch (a PUSHB, a sweep) is all the writing thread's.
-* A small one is *staged* in the reactor's thread, that is, its statements are run there, and only the COMMIT, which
-  writes and syncs, is the thread's: each of some ten statements would make the two threads hand over the interpreter's
-  lock twice, which costs more than the statements (50 connections: 12 000 instead of 9 000).
-* Where few wait, and the disk has been quick of late, the reactor does the COMMIT, too: two more hand-overs and
-  wake-ups are saved (10 connections: 6 000 instead of 5 300). A disk that is not quick gets the thread again.
+A small batch is *staged* in the reactor's thread, that is, its statements are run there, and only the COMMIT, which
+writes and syncs, is the thread's: each of some ten statements would make the two threads hand over the interpreter's
+lock twice, which costs more than the statements (50 connections: 9 000 jobs a second became 12 000). A large one (a
+PUSHB, a sweep, a FLUSH) is all the thread's. To have the reactor COMMIT, too, where few wait and the disk is quick,
+gained an eighth at ten connections and nothing at fifty; a disk that is slow once would then hold up everybody, so it
+does not.
 
 When a batch cannot be written no reply of it leaves and ``failed`` is called, once; the service then stops the process.
 """
@@ -20,7 +18,6 @@ When a batch cannot be written no reply of it leaves and ``failed`` is called, o
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from typing import Protocol
@@ -29,13 +26,6 @@ from faktory_tw.poller import ReactorTurns
 from faktory_tw.storage.store import Batch, Store, StoreError
 
 LAZY_SECONDS = 0.05
-_SYNC_SECONDS = 1.0
-_MOST_STAGED = 200  # records of a batch that is staged in the reactor's thread
-_FEW = 8  # recipients of a batch that the reactor's thread may commit
-QUICK_SECONDS = 0.0005  # the average time of a commit below which it does
-_WEIGHT = 0.2  # of the latest commit in that average
-
-_UPKEEP = Batch(0)  # tells the thread that there is nothing to write, but upkeep to be done
 
 Outbox = dict["Recipient", list[bytes]]
 
@@ -50,29 +40,19 @@ class Recipient(Protocol):
 
 
 class Committer:
-    """``seal()`` closes the manager's open batch and returns it; ``store`` writes it.
-
-    ``quick_seconds`` 0: every COMMIT is the writing thread's.
-    """
+    """``seal()`` closes the manager's open batch and returns it; ``store`` writes it."""
 
     def __init__(
-        self,
-        turns: ReactorTurns,
-        store: Store,
-        seal: Callable[[], Batch],
-        failed: Callable[[Exception], None],
-        quick_seconds: float = QUICK_SECONDS,
+        self, turns: ReactorTurns, store: Store, seal: Callable[[], Batch], failed: Callable[[Exception], None]
     ) -> None:
         self._soon = turns.soon
         self._call_from_thread = turns.call_from_thread
         self._store = store
         self._seal = seal
         self._failed = failed
-        self._quick_seconds = quick_seconds
         self._outbox: Outbox = {}
         self._flying: Outbox | None = None  # the replies of the batch that is being written
         self._busy = False  # the thread has something to do, were it only upkeep
-        self._commit_seconds = 1.0  # on average; so the first are the thread's
         self._scheduled = False
         self._broken = False  # nothing can be written, or will be
         self._error: Exception | None = None  # why the thread ended before it was told to
@@ -114,36 +94,14 @@ class Committer:
     def _fly(self) -> None:
         self._busy = True
         self._flying, self._outbox = self._outbox, {}
-        few = 0 < len(self._flying) <= _FEW and self._commit_seconds < self._quick_seconds
         batch = self._seal()
-        try:
-            if batch and len(batch) <= _MOST_STAGED:
-                if few:
-                    self._write(batch)
-                    self._landed_here()
-                    return
+        if batch and batch.small:
+            try:
                 self._store.stage(batch)
-        except Exception as error:  # noqa: BLE001 - no reply of this batch may leave
-            self._lose(error)
-            return
+            except Exception as error:  # noqa: BLE001 - no reply of this batch may leave
+                self._lose(error)
+                return
         self._inbox.put(batch)
-
-    def _landed_here(self) -> None:
-        """The reactor's thread has written the batch itself."""
-        landed = self._land()
-        if self._store.upkeep_due():
-            self._inbox.put(_UPKEEP)
-        else:
-            self._busy = False
-        self._send(landed)
-        if self._closing is not None and not self._busy:
-            self._finish()
-
-    def _write(self, batch: Batch) -> None:
-        """Write a batch, in whichever thread, and note how long that takes."""
-        began = time.monotonic()
-        self._store.write(batch)
-        self._commit_seconds += _WEIGHT * (time.monotonic() - began - self._commit_seconds)
 
     def commit_lazily(self) -> None:
         """Called every LAZY_SECONDS: write what nobody waits for."""
@@ -228,17 +186,13 @@ class Committer:
         try:
             while True:
                 try:
-                    batch = self._inbox.get(timeout=_SYNC_SECONDS)
+                    batch = self._inbox.get(timeout=store.sync_due_in())
                 except Empty:
                     store.sync_late()
                     continue
                 if batch is None:
                     break
-                if batch is _UPKEEP:
-                    store.upkeep()
-                    call(self._idle)
-                    continue
-                self._write(batch)
+                store.write(batch)
                 if store.upkeep_due():
                     call(self._written_before_upkeep)
                     store.upkeep()

@@ -22,7 +22,7 @@ from multiprocessing.connection import Connection as Pipe
 from multiprocessing.connection import wait
 from typing import Any
 
-from faktory_tw.session import password_hash
+from faktory_tw.server import password_hash
 
 QUEUES = tuple(f"load-{number}" for number in range(5))
 MODES = ("cycle", "push", "drain", "mixed")

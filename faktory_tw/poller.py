@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import os
 import select
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -27,8 +28,8 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 _READ_BYTES = 65_536
-_MOST_READS = 512  # before the reactor looks at anything else
-_MOST_BYTES = 262_144  # the same in bytes: some 2000 commands, which take 30 ms
+_MOST_READS = 512  # connections looked at in one go
+_MOST_SECONDS = 0.02  # of reading before the reactor looks at anything else
 _log = Logger()
 
 Call = Callable[[], None]
@@ -61,7 +62,7 @@ class Poller(ReactorTurns):
         self._epoll = select.epoll()
         self._transports: dict[int, Server] = {}
         self._reading = False
-        self._left_bytes = 0
+        self._until = 0.0
         self._turn_end: list[Call] = []
         self._thread_calls: deque[Call] = deque()
         self._event = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -108,21 +109,22 @@ class Poller(ReactorTurns):
         Clients that were answered may speak again at once, so it looks again, as long as somebody does, before the
         reactor goes on to its other readers and timers.
         """
-        self._left_bytes = _MOST_BYTES
-        left = _MOST_READS
-        while left > 0 and self._left_bytes > 0 and (events := self._epoll.poll(0, left)):
-            left -= len(events)
-            self._turn(events)
+        self._until = time.monotonic() + _MOST_SECONDS
+        while (events := self._epoll.poll(0, _MOST_READS)) and self._turn(events):
+            pass
 
-    def _turn(self, events: list[tuple[int, int]]) -> None:
+    def _turn(self, events: list[tuple[int, int]]) -> bool:
+        """Read these, and do what waits for the end of the turn. Returns whether there is time for another."""
         transports = self._transports
+        until, now = self._until, time.monotonic
         self._reading = True
         try:
             for number, _ in events:
                 transport = transports.get(number)
                 if transport is not None:
-                    if self._left_bytes > 0:  # else it is still readable in the next turn
-                        self._read(transport)
+                    self._read(transport)
+                    if now() > until:
+                        break  # the others are still readable in the next turn
                 elif number == self._event:
                     self._run_thread_calls()
         finally:
@@ -131,6 +133,7 @@ class Poller(ReactorTurns):
             calls, self._turn_end = self._turn_end, []
             for call in calls:
                 _careful(call)
+        return now() <= until
 
     def _run_thread_calls(self) -> None:
         os.eventfd_read(self._event)
@@ -143,25 +146,29 @@ class Poller(ReactorTurns):
         except (BlockingIOError, InterruptedError):
             return
         except OSError:
-            transport.connectionLost(Failure(main.CONNECTION_LOST))
+            _lose(transport, Failure(main.CONNECTION_LOST))
             return
         if not data:
-            transport.connectionLost(Failure(main.CONNECTION_DONE))
+            _lose(transport, Failure(main.CONNECTION_DONE))
             return
-        self._left_bytes -= len(data)
         try:
             transport.protocol.dataReceived(data)
         except Exception:  # noqa: BLE001 - as the reactor does: this connection ends, the others go on
             failure = Failure()
             _log.failure("a connection failed", failure)
-            transport.connectionLost(failure)
+            _lose(transport, failure)
 
     def connectionLost(self, reason: Failure) -> None:
         """The reactor stops, and with it every connection read here."""
         for transport in list(self._transports.values()):
-            transport.connectionLost(reason)
+            _lose(transport, reason)
         self._epoll.close()
         os.close(self._event)
+
+
+def _lose(transport: Server, reason: Failure) -> None:
+    """Tell a connection that it is lost; what it does then wrong concerns no other."""
+    _careful(lambda: transport.connectionLost(reason))
 
 
 def _careful(call: Call) -> None:

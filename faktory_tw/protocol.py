@@ -18,9 +18,9 @@ Writing
 
 from __future__ import annotations
 
+import socket
 from collections import deque
 from collections.abc import Callable
-from socket import IPPROTO_TCP, MSG_DONTWAIT, MSG_PEEK, TCP_NODELAY, socket
 from typing import Any
 
 from twisted.internet import error as errors
@@ -34,12 +34,12 @@ from faktory_tw import wire
 from faktory_tw.committer import Committer, Outbox
 from faktory_tw.core.manager import Reservation
 from faktory_tw.server import Server
-from faktory_tw.session import Session
+from faktory_tw.session import MOST_BEFORE_HELLO_BYTES, Session
 from faktory_tw.wire import CommandError, FatalCommandError, Held
 
 HANDSHAKE_SECONDS = 2.0
 PUT_BY_BYTES = 65_536
-MOST_BEFORE_HELLO_BYTES = 65_536
+MOST_LINES = 256  # of one connection executed before others are let in
 MOST_HELD = 1024  # replies of one connection that wait for the disk before it is no longer read
 _INTERNAL_ERROR = wire.error(CommandError("internal error"))
 _DONE = Failure(errors.ConnectionDone())
@@ -60,12 +60,13 @@ class FaktoryProtocol(LineReceiver):
         self._too_long = False  # the line that arrives: it is not kept, and refused when its turn comes
         self._put_by: deque[bytes] = deque()
         self._put_by_bytes = 0
+        self._goes_on = False  # they will be gone on with
         self._pending = False  # a command is not answered yet
         self._stalled = False  # the client does not read
         self._paused = False  # we do not read
         self._closing = False
         self._undelivered: list[tuple[Outbox, Reservation]] = []
-        self._socket: socket | None = None
+        self._socket: socket.socket | None = None
         self._deadline: Any = None
 
     # -- the connection's life -----------------------------------------------------------------------------------
@@ -82,8 +83,7 @@ class FaktoryProtocol(LineReceiver):
         self._hold = factory.committer.hold
         self._socket = _plain_socket(self.transport)
         if self._socket is not None:
-            if self._socket.family.name.startswith("AF_INET"):
-                self._socket.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
+            _tune(self._socket)
             self._write = self._write_at_once  # type: ignore[method-assign]
         self.transport.registerProducer(self, True)
         self._session = Session(factory.server, self._answer)
@@ -103,13 +103,24 @@ class FaktoryProtocol(LineReceiver):
         self._closing = True
         self._end_handshake()
         self.factory.connections.discard(self)
-        if self._session is not None:
-            self._session.leave()
-            for _, reservation in self._undelivered:
-                self.factory.server.manager.give_back(reservation)
+        session, self._session = self._session, None
+        undelivered, self._undelivered = self._undelivered, []
         self._put_by.clear()
         self._parts.clear()
-        self._undelivered.clear()
+        # The collector looks at old objects hardly ever, so no cycle may keep a closed connection.
+        self._hold = _hold_nothing
+        self.__dict__.pop("_write", None)
+        try:
+            if session is not None:
+                session.leave()
+            self._give_back(undelivered)
+        except Exception as failure:  # noqa: BLE001 - this connection is over; the others go on
+            self.factory.report_failure(failure)
+
+    def _give_back(self, undelivered: list[tuple[Outbox, Reservation]]) -> None:
+        """These jobs never left: back to their queues."""
+        for _, reservation in undelivered:
+            self.factory.server.manager.give_back(reservation)
 
     def close(self) -> None:
         """End the connection after what was written."""
@@ -167,7 +178,7 @@ class FaktoryProtocol(LineReceiver):
         self._put_by.extend(lines)
         self._put_by_bytes += sum(map(len, lines)) + len(lines)
         if self._session is not None and self._session.waits and self._ends_next():
-            self.close()
+            self._close_after_replies()
         else:
             self._pause_or_resume()
 
@@ -183,12 +194,22 @@ class FaktoryProtocol(LineReceiver):
             if self._pending or self._stalled:
                 self._put_lines_by(lines[number:])
                 return
+            if number >= MOST_LINES and number < len(lines):
+                self._put_lines_by(lines[number:])
+                self._go_on_soon()
+                return
         if self._too_long:
             self._refuse_long_line()
 
     def _execute_put_by(self) -> None:
         """Go on with the lines that were put by."""
+        self._goes_on = False
+        left = MOST_LINES
         while self._put_by and not (self._pending or self._stalled or self._closing):
+            if not left:
+                self._go_on_soon()
+                return
+            left -= 1
             line = self._put_by.popleft()
             self._put_by_bytes -= len(line) + 1
             self.lineReceived(line)
@@ -198,6 +219,12 @@ class FaktoryProtocol(LineReceiver):
             self._refuse_long_line()
         else:
             self._pause_or_resume()
+
+    def _go_on_soon(self) -> None:
+        """Let others in, then go on with the lines that were put by."""
+        if not self._goes_on:
+            self._goes_on = True
+            self.factory.reactor.callLater(0, self._execute_put_by)
 
     def lineReceived(self, line: bytes) -> None:
         if line.endswith(b"\r"):
@@ -237,11 +264,14 @@ class FaktoryProtocol(LineReceiver):
 
     def _answer(self, reply: bytes, reservation: Reservation | None) -> bool:
         """The session answers the pending command. False when the client is gone."""
-        if self._closing or (reservation is not None and self._client_left()):
+        if self._closing:
+            return False
+        if reservation is not None and self._client_left():
+            self.abort()
             return False
         self._pending = False
         if self._put_by or self._too_long:
-            self.factory.reactor.callLater(0, self._execute_put_by)
+            self._go_on_soon()
         if reservation is not None:
             return self._deliver(reply, reservation)
         if type(reply) is Held:
@@ -255,7 +285,7 @@ class FaktoryProtocol(LineReceiver):
         if self._socket is None:
             return False
         try:
-            return not self._socket.recv(1, MSG_PEEK | MSG_DONTWAIT)
+            return not self._socket.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
         except BlockingIOError:
             return False
         except OSError:
@@ -279,10 +309,12 @@ class FaktoryProtocol(LineReceiver):
     def send_committed(self, outbox: Outbox, replies: list[bytes]) -> None:
         if self.outbox is outbox:
             self.outbox = None
+        sent = self.transport.connected and self._write(replies[0] if len(replies) == 1 else b"".join(replies))
         if self._undelivered:
+            delivered = [held for held in self._undelivered if held[0] is outbox]
             self._undelivered = [held for held in self._undelivered if held[0] is not outbox]
-        if self.transport.connected:
-            self._write(replies[0] if len(replies) == 1 else b"".join(replies))
+            if not sent:
+                self._give_back(delivered)
         if self._closing:
             if self.outbox is None:
                 self._finish_closing()
@@ -334,7 +366,7 @@ class FaktoryProtocol(LineReceiver):
     def resumeProducing(self) -> None:
         self._stalled = False
         if (self._put_by or self._too_long) and not self._pending:
-            self.factory.reactor.callLater(0, self._execute_put_by)
+            self._go_on_soon()
         else:
             self._pause_or_resume()
 
@@ -352,13 +384,28 @@ class FaktoryProtocol(LineReceiver):
             self.transport.resumeProducing()
 
 
-def _plain_socket(transport: Any) -> socket | None:
+def _hold_nothing(_recipient: FaktoryProtocol, _reply: bytes) -> int:
+    return 0
+
+
+def _tune(sock: socket.socket) -> None:
+    """Send replies without delay, and notice in about a minute when the other machine is gone without a word."""
+    if sock.family not in (socket.AF_INET, socket.AF_INET6):
+        return
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3)):
+        if hasattr(socket, name):
+            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+
+
+def _plain_socket(transport: Any) -> socket.socket | None:
     """The socket of a TCP connection that nothing encrypts, else None.
 
     What wraps a transport passes questions for its attributes on; only the transport has the socket itself.
     """
     if ITCPTransport.providedBy(transport) and not ISSLTransport.providedBy(transport):
-        found: socket | None = vars(transport).get("socket")
+        found: socket.socket | None = vars(transport).get("socket")
         return found
     return None
 

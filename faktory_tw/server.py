@@ -5,11 +5,13 @@ No socket and no reactor: the service gives it a way to carry out long commands 
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
 import secrets
 import time
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from typing import Any
 
 from faktory_tw import __version__
@@ -20,9 +22,32 @@ from faktory_tw.wire import CommandError
 SPOKEN_VERSION = "1.9.4"  # clients test it: the Faktory whose protocol this is
 _FEWEST_ITERATIONS = 4000
 _ITERATIONS = 4096
+_CHALLENGE_SECONDS = 1.0
 
 Slices = Callable[[Iterator[None], Callable[[CommandError | None], None]], None]
 _PAGE_KIB = os.sysconf("SC_PAGE_SIZE") // 1024
+
+
+def password_hash(password: str, salt: str, iterations: int) -> str:
+    """What a client answers to a greeting with ``s`` and ``i``: SHA-256 of password and salt, hashed again and again."""
+    digest = hashlib.sha256((password + salt).encode()).digest()
+    for _ in range(iterations - 1):
+        digest = hashlib.sha256(digest).digest()
+    return digest.hex()
+
+
+class Challenge:
+    """A salt and a number of iterations, new at random, and the answer to them."""
+
+    def __init__(self, password: str) -> None:
+        self._password = password
+        self.salt = f"{secrets.randbits(63):x}"
+        self.iterations = _FEWEST_ITERATIONS + secrets.randbelow(_ITERATIONS)
+
+    @cached_property
+    def expected(self) -> str:
+        """The hash that a client with the right password sends."""
+        return password_hash(self._password, self.salt, self.iterations)
 
 
 class Server:
@@ -51,17 +76,37 @@ class Server:
         self.stopping = False
         self._log_flush = log_flush
         self._started_at = clock.monotonic()
+        self._challenge = Challenge("")
+        self._challenge_until = self._started_at
 
-    def challenge(self) -> tuple[str, int]:
-        """A salt and a number of iterations for the greeting of one connection."""
-        if self.password is None:
-            return "", 0
-        return f"{secrets.randbits(63):x}", _FEWEST_ITERATIONS + secrets.randbelow(_ITERATIONS)
+    def challenge(self) -> Challenge:
+        """What the greeting of a connection asks.
+
+        Connections of one second share one: the thousands of hashes that the answer takes cost two milliseconds, and
+        after a restart all workers come back at once.
+        """
+        now = self.clock.monotonic()
+        if self.password is not None and now >= self._challenge_until:
+            self._challenge = Challenge(self.password)
+            self._challenge_until = now + _CHALLENGE_SECONDS
+        return self._challenge
 
     def flush(self) -> None:
         """FLUSH, which operators want to find in the log."""
         self._log_flush()
         self.manager.flush()
+
+    def health(self) -> dict[str, Any]:
+        """What may be told to anybody who asks whether the server is alive."""
+        return {
+            "now": rfc3339(self.clock.time()),
+            "server": {
+                "description": self.description,
+                "faktory_version": SPOKEN_VERSION,
+                "connections": self.connections,
+                "command_count": self.command_count,
+            },
+        }
 
     def info(self) -> dict[str, Any]:
         """INFO: the members that clients, dashboards and exporters read, with the types they expect."""

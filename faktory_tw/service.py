@@ -21,7 +21,7 @@ from typing import Any
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
+from twisted.internet.interfaces import IDelayedCall, IListeningPort, IStreamServerEndpoint
 from twisted.internet.protocol import Factory
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
@@ -30,13 +30,14 @@ from twisted.python.failure import Failure
 from faktory_tw.committer import LAZY_SECONDS, Committer
 from faktory_tw.config import Settings
 from faktory_tw.core.manager import JobManager, Limits
+from faktory_tw.core.tasks import MOST_RECORDS
 from faktory_tw.poller import ReactorTurns, turns_of
 from faktory_tw.protocol import FaktoryFactory
 from faktory_tw.server import Server
 from faktory_tw.storage.store import Store, StoreError
-from faktory_tw.wire import CommandError
+from faktory_tw.wire import CommandError, FatalCommandError
 
-_BUSY_RECORDS = 20_000  # in the open batch; a long command then waits for the disk
+_DISK_SECONDS = 0.002  # long work waits so long when the disk does not keep up
 _END = object()
 _FAREWELL_SECONDS = 0.1  # for the last replies to leave
 _DURABILITY = {
@@ -83,6 +84,7 @@ class FaktoryService(Service):
         self._timers: list[LoopingCall] = []
         self._store: Store | None = None
         self._stopping = False
+        self._upkeep_call: IDelayedCall | None = None
 
     # -- start ---------------------------------------------------------------------------------------------------
 
@@ -186,16 +188,26 @@ class FaktoryService(Service):
     # -- duties --------------------------------------------------------------------------------------------------
 
     def _pulse(self) -> None:
-        self.manager.end_waits()
+        self._end_waits()
         self._committer.commit_lazily()
+
+    def _end_waits(self) -> None:
+        """Answer the FETCHes that have waited long enough, letting others in when they are many."""
+        if self.running and self.manager.end_waits():
+            self._reactor.callLater(0, self._end_waits)
 
     def _tick(self) -> None:
         self._watch_disk()
         self._upkeep()
 
     def _upkeep(self) -> None:
-        if self.running and self.manager.upkeep():
-            self._reactor.callLater(0, self._upkeep_again)
+        """One slice of the periodic duties, and the next when others were let in, until nothing is left to do."""
+        if not self.running or (self._upkeep_call is not None and self._upkeep_call.active()):
+            return
+        if self.manager.upkeep():
+            assert self._store is not None
+            delay = _DISK_SECONDS if len(self._store.batch) > MOST_RECORDS else 0
+            self._upkeep_call = self._reactor.callLater(delay, self._upkeep_again)
 
     def _upkeep_again(self) -> None:
         try:
@@ -231,8 +243,11 @@ class FaktoryService(Service):
             assert self._store is not None
             batch = self._store.batch
             self._committer.commit_soon()
-            if len(batch) > _BUSY_RECORDS:
-                self._reactor.callLater(0.002, step)
+            if self.server.stopping:
+                finish(FatalCommandError("Shutdown in progress"))
+                return
+            if len(batch) > MOST_RECORDS:
+                self._reactor.callLater(_DISK_SECONDS, step)
                 return
             try:
                 ended = next(steps, _END) is _END

@@ -9,7 +9,6 @@ Commands live in tables, COMMANDS and SUBCOMMANDS at the end of the class: a ver
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 from collections.abc import Callable, Iterator, Sequence
 from typing import Annotated, ClassVar
@@ -23,12 +22,13 @@ from faktory_tw.core.retry import FailureReport
 from faktory_tw.core.waiting import Waiter
 from faktory_tw.core.workers import State, Worker
 from faktory_tw.features.mutate import Mutation
-from faktory_tw.server import Server
+from faktory_tw.server import Server, password_hash
 from faktory_tw.wire import ACKNOWLEDGED, NULL, OK, CommandError, FatalCommandError, Held, bulk, error
 
 _BULK_SLICE = 1024  # jobs of one PUSHB handled in one turn of the reactor
-_LINE_LIMIT_BEFORE_HELLO = 65_536
+MOST_BEFORE_HELLO_BYTES = 65_536
 _REMEMBERED_FETCHES = 1024
+_MOST_QUEUES = 1000  # named in one FETCH
 _MOST_QUOTED = 1000  # characters of a bad command quoted in its error
 
 
@@ -65,14 +65,6 @@ _STATE_REPLIES = {
 }
 
 
-def password_hash(password: str, salt: str, iterations: int) -> str:
-    """What a client answers to a greeting with ``s`` and ``i``: SHA-256 of password and salt, hashed again and again."""
-    digest = hashlib.sha256((password + salt).encode()).digest()
-    for _ in range(iterations - 1):
-        digest = hashlib.sha256(digest).digest()
-    return digest.hex()
-
-
 def _compact_json(value: object) -> bytes:
     return msgspec.json.encode(value, order="sorted")
 
@@ -88,7 +80,7 @@ class Session:
     None. It returns False when the client is gone.
     """
 
-    __slots__ = ("server", "execute", "worker", "wid", "reservation", "_answer", "_waiter", "_salt", "_iterations")
+    __slots__ = ("server", "execute", "worker", "wid", "reservation", "_answer", "_waiter", "_challenge")
 
     def __init__(self, server: Server, answer: Callable[[bytes, Reservation | None], bool]) -> None:
         self.server = server
@@ -98,7 +90,7 @@ class Session:
         self.reservation: Reservation | None = None  # the job that the reply just returned carries
         self._answer = answer
         self._waiter: Waiter | None = None
-        self._salt, self._iterations = server.challenge()
+        self._challenge = server.challenge()
 
     # -- handshake -----------------------------------------------------------------------------------------------
 
@@ -106,7 +98,7 @@ class Session:
         """The first line, without a space anywhere in its JSON: some clients split it."""
         if self.server.password is None:
             return b'+HI {"v":2}\r\n'
-        return b'+HI {"v":2,"i":%d,"s":"%b"}\r\n' % (self._iterations, self._salt.encode())
+        return b'+HI {"v":2,"i":%d,"s":"%b"}\r\n' % (self._challenge.iterations, self._challenge.salt.encode())
 
     @property
     def greeted(self) -> bool:
@@ -114,15 +106,17 @@ class Session:
         return self.execute != self._hello
 
     def _hello(self, line: bytes) -> bytes | None:
-        if not line.startswith(b"HELLO {") or len(line) > _LINE_LIMIT_BEFORE_HELLO:
+        if not line.startswith(b"HELLO {") or len(line) > MOST_BEFORE_HELLO_BYTES:
             raise FatalCommandError("")
         try:
             hello = parse_folded(line[6:], _Hello)
         except ValueError:
             raise FatalCommandError("") from None
         if self.server.password is not None:
-            rounds = self._iterations if (hello.v or 0) >= 2 else 1
-            expected = password_hash(self.server.password, self._salt, rounds)
+            iterated = (hello.v or 0) >= 2
+            expected = (
+                self._challenge.expected if iterated else password_hash(self.server.password, self._challenge.salt, 1)
+            )
             if not hmac.compare_digest(expected.encode(), (hello.pwdhash or "").encode()):
                 raise FatalCommandError("Invalid password")
         self.server.connections += 1
@@ -141,9 +135,10 @@ class Session:
             self._waiter = None
         if self.greeted:
             self.server.connections -= 1
+        self.execute, self._answer = _gone, _nobody
         if self.worker is not None:
-            self.server.manager.disconnect_worker(self.worker)
-            self.worker = None
+            worker, self.worker = self.worker, None
+            self.server.manager.disconnect_worker(worker)
 
     @property
     def waits(self) -> bool:
@@ -326,11 +321,23 @@ def _queue_names(argument: bytes) -> tuple[str, ...]:
     """The queues of a FETCH, in order. Workers send the same line again and again, so the last few are remembered."""
     text = argument.decode("utf-8", "replace") if argument else DEFAULT_QUEUE
     names = tuple(dict.fromkeys(text.split(" ")))
+    if len(names) > _MOST_QUEUES:
+        raise CommandError(f"more than {_MOST_QUEUES} queues in one command")
     if len(_fetches) >= _REMEMBERED_FETCHES:
         _fetches.clear()
     if len(argument) < _MOST_QUOTED:
         _fetches[argument] = names
     return names
+
+
+def _gone(_line: bytes) -> bytes | None:
+    """Executes the commands of a connection that is lost: there are none."""
+    raise FatalCommandError("")
+
+
+def _nobody(_reply: bytes, _reservation: Reservation | None) -> bool:
+    """Takes the answers for a connection that is lost."""
+    return False
 
 
 def _delivery(reservation: Reservation) -> bytes:

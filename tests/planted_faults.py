@@ -23,6 +23,7 @@ NOT_COPIED = shutil.ignore_patterns(".*", "node_modules", "__pycache__", "*.egg-
 MODEL = "tests/unit/core/test_model.py"
 FAST = ["tests/unit", f"--ignore={MODEL}", "--ignore=tests/unit/web"]
 ENOUGH = 3  # red tests; the rest need not run
+MOST_RED = 20  # tests that may be red without any fault
 LONGEST_SECONDS = 120  # a fault may also make something go on for ever
 
 
@@ -417,8 +418,8 @@ FAULTS = [
     Fault(
         "upkeep goes on however much waits for the disk",
         MANAGER,
-        "        if len(self._store.batch) > _BUSY_RECORDS:\n            return True\n",
-        "",
+        "        if len(self._store.batch) > ",
+        "        if False and len(self._store.batch) > ",
     ),
 ]
 
@@ -463,8 +464,8 @@ def main(names: Sequence[str]) -> int:
         for fault in wanted:
             (copy / "faktory_tw" / fault.file).write_text(plant(copy, fault), encoding="utf-8")
         known = red_tests(copy, [*FAST, MODEL], [], enough=10_000)
-        if any(name.startswith("(") for name in known):
-            sys.exit(f"the tests do not run to their end without any fault: {known[0]}")
+        if len(known) > MOST_RED or any(name.startswith("(") for name in known):
+            sys.exit(f"without any fault {len(known)} tests are red, {known[0]} for one: nothing can be learned so")
         if known:
             print(f"red without any fault, and left out: {', '.join(known)}", flush=True)  # noqa: T201
         for fault in wanted:

@@ -10,21 +10,20 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
 from faktory_tw.core.job import Job, job_of
+from faktory_tw.core.slices import Stride
 from faktory_tw.storage.store import JobRow
 
-_JOB_BYTES = 400  # of a cached job, beside its body
+_JOB_BYTES = 400  # of a cached job, beside its body and its failure
 _MOST_AHEAD = 256  # jobs read from disk at once
-_AHEAD_BYTES = 2 * 1024 * 1024  # bodies read at once, about
 
 
 class JobCache:
-    """Job by id. ``limit_bytes`` bounds bodies and their overhead; ``read`` is the store's."""
+    """Job by id. ``limit_bytes`` bounds bodies, failures and their overhead; ``read`` is the store's."""
 
-    __slots__ = ("_jobs", "_bytes", "_limit", "_read", "_ahead")
+    __slots__ = ("_jobs", "_bytes", "_limit", "_stride")
 
     def __init__(self, limit_bytes: int, read: Callable[[Sequence[int]], list[JobRow]]) -> None:
-        self._read = read
-        self._ahead = _MOST_AHEAD
+        self._stride = Stride(read)
         self._jobs: OrderedDict[int, Job] = OrderedDict()  # a dict would search for its first entry
         self._bytes = 0
         self._limit = limit_bytes
@@ -33,14 +32,18 @@ class JobCache:
         jobs = self._jobs
         jobs[job.id] = job
         self._bytes += len(job.body) + _JOB_BYTES
+        if job.failure:
+            self._bytes += len(job.failure)
         while self._bytes > self._limit and len(jobs) > 1:
             _, oldest = jobs.popitem(last=False)
-            self._bytes -= len(oldest.body) + _JOB_BYTES
+            self._bytes -= len(oldest.body) + len(oldest.failure) + _JOB_BYTES
 
     def pop(self, job_id: int) -> Job | None:
         job = self._jobs.pop(job_id, None)
         if job is not None:
             self._bytes -= len(job.body) + _JOB_BYTES
+            if job.failure:
+                self._bytes -= len(job.failure)
         return job
 
     def get(self, job_id: int) -> Job | None:
@@ -48,19 +51,11 @@ class JobCache:
 
     def read_ahead(self, peek: Callable[[int], list[int]]) -> None:
         """Read the jobs at the head of a queue, as many as fit into a few MiB; ``peek(n)`` names the next n."""
-        ids = [job_id for job_id in peek(self._ahead) if job_id not in self._jobs]
-        size = 0
-        for row in reversed(self._read(ids)):  # the first to be fetched is the last to be dropped again
-            size += len(row.body)
+        ids = [job_id for job_id in peek(_MOST_AHEAD) if job_id not in self._jobs]
+        rows, _ = self._stride.read(ids)
+        for row in reversed(rows):  # the first to be fetched is the last to be dropped again
             self.put(job_of(row))
-        if size > _AHEAD_BYTES:
-            self._ahead = max(self._ahead // 4, 1)
-        elif size < _AHEAD_BYTES // 4:
-            self._ahead = min(self._ahead * 2, _MOST_AHEAD)
 
     def clear(self) -> None:
         self._jobs = OrderedDict()
         self._bytes = 0
-
-    def __contains__(self, job_id: int) -> bool:
-        return job_id in self._jobs

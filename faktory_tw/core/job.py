@@ -32,11 +32,12 @@ MINIMUM_JID_BYTES = 8
 MAXIMUM_DEPTH = 512  # nested brackets; parsers on both sides give up somewhere beyond
 
 _QUEUE_NAME = re.compile(r"[a-zA-Z0-9._-]+", re.ASCII)
+_TOO_DEEP = f"invalid JSON: nested more than {MAXIMUM_DEPTH} deep"
 _ABSENT = Raw(b"")
 _NULL = (b"", b"null")
-_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')
+_STRING = re.compile(rb'"[^"]*"')  # of a text without escapes
 _STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
-_NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+_NO_PART_OF_NESTING = bytes(set(range(256)) - set(b'[]{}"'))
 
 Integer = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 
@@ -110,8 +111,6 @@ _DECODING_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 def parse_job(text: bytes) -> Payload:
     """The job in ``text``, one JSON object. Raises CommandError when it is none."""
-    if text.count(b"[") + text.count(b"{") > MAXIMUM_DEPTH and _depth(text) > MAXIMUM_DEPTH:
-        raise CommandError(f"invalid JSON: nested more than {MAXIMUM_DEPTH} deep")
     try:
         if not text.isascii():
             text.decode()
@@ -119,11 +118,17 @@ def parse_job(text: bytes) -> Payload:
     except msgspec.ValidationError as error:
         payload = _parse_unusual(text, error)
     except _DECODING_ERRORS as error:
-        raise CommandError(f"invalid JSON: {error}") from None
+        raise _invalid(error) from None
+    if text.count(b"[") + text.count(b"{") > MAXIMUM_DEPTH and _depth(text) > MAXIMUM_DEPTH:
+        raise CommandError(_TOO_DEEP)
     if b" " in text or b"\t" in text or b"\r" in text:
         payload.args = _compact(payload.args)
         payload.custom = _compact(payload.custom)
     return payload
+
+
+def _invalid(error: Exception) -> CommandError:
+    return CommandError(_TOO_DEEP if isinstance(error, RecursionError) else f"invalid JSON: {error}")
 
 
 def _parse_unusual(text: bytes, error: Exception) -> Payload:
@@ -131,7 +136,7 @@ def _parse_unusual(text: bytes, error: Exception) -> Payload:
     try:
         return _decode_folded(text, Payload)
     except _DECODING_ERRORS as second:
-        raise CommandError(f"invalid JSON: {str(second) or error}") from None
+        raise _invalid(second if str(second) else error) from None
 
 
 def parse_folded(text: bytes, kind: type[_Struct]) -> _Struct:
@@ -164,7 +169,7 @@ def parse_jobs(text: bytes) -> Iterator[Payload]:
     try:
         members = _decode_list(text) or []
     except _DECODING_ERRORS as error:
-        raise CommandError(f"invalid JSON: {error}") from None
+        raise _invalid(error) from None
     return (parse_job(bytes(member)) for member in members)
 
 
@@ -173,8 +178,14 @@ def _compact(raw: Raw) -> Raw:
 
 
 def _depth(text: bytes) -> int:
-    """How deep brackets nest outside strings."""
-    steps = _STRING.sub(b"", text).translate(_STEPS, _NOT_BRACKETS)
+    """How deep brackets nest outside strings, in valid JSON.
+
+    A pattern that steps over escapes would keep something for each of them, and read an open string again and again.
+    """
+    if b"\\" in text:
+        text = text.replace(rb"\\", b"").replace(rb"\"", b"")
+    text = text.translate(None, _NO_PART_OF_NESTING).replace(b'""', b"")  # two quotes side by side change nothing
+    steps = _STRING.sub(b"", text).translate(_STEPS)
     return max(accumulate(memoryview(steps).cast("b")), default=0)
 
 

@@ -11,6 +11,7 @@ reaches into the containers from outside: what the protocol and the web ask for 
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 
 from faktory_tw.core import job as jobs
@@ -21,8 +22,9 @@ from faktory_tw.core.loading import Loader
 from faktory_tw.core.queues import Queue
 from faktory_tw.core.reservations import Reservation, Reservations
 from faktory_tw.core.retry import DEAD_SECONDS, FailureReport, next_failure
+from faktory_tw.core.slices import Stride
 from faktory_tw.core.sweeper import Sweeper
-from faktory_tw.core.tasks import Clock, Limits, TaskCounter
+from faktory_tw.core.tasks import MOST_RECORDS, Clock, Limits, TaskCounter
 from faktory_tw.core.timed import TimedSet
 from faktory_tw.core.waiting import WAIT_SECONDS, Waiter, Waiting
 from faktory_tw.core.workers import State, Worker, Workers
@@ -32,8 +34,9 @@ from faktory_tw.wire import CommandError
 __all__ = ["Clock", "JobManager", "Limits", "Reservation"]
 
 _SLICE = 500  # jobs handled in one turn of the reactor by a periodic duty
+_WAITS_ENDED = 200  # FETCHes answered in one turn of the reactor because their time is over
+_MOST_NAMES = 1000  # in one question for latencies: each may have to be read from disk
 _WORKING = int(Place.WORKING)
-_BUSY_RECORDS = 20_000  # records in the open batch beyond which periodic duties wait for the disk
 _EXPIRED = FailureReport("ReservationExpired", "Faktory job reservation expired")
 _GONE = FailureReport("WorkerGone", "the worker has no connection and gave no sign of life for a minute")
 
@@ -52,6 +55,9 @@ class JobManager:
         self._working = Reservations()
         self._waiting = Waiting()
         self._cache = JobCache(self._limits.cache_bytes, store.read)
+        self._stride = Stride(store.read)
+        self._orphans: deque[Reservation] = deque()  # of workers that are gone, to be taken back
+        self._gone: list[str] = []  # these workers
         self._sweeper = Sweeper(store, self._cache)
         self.workers = Workers()
         self.history = History()
@@ -71,16 +77,19 @@ class JobManager:
         loader = Loader(self._store, self._queues, self._sets)
         loader.run()
         self._sweeper.condemn([loader.condemned])
-        for start in range(0, len(loader.working), _SLICE):
-            self._load_working(loader.working[start : start + _SLICE])
+        start = 0
+        while start < len(loader.working):
+            start += self._load_working(loader.working[start : start + _SLICE])
 
-    def _load_working(self, ids: Sequence[int]) -> None:
+    def _load_working(self, ids: Sequence[int]) -> int:
         now = self._clock.monotonic()
-        for row in self._store.read(ids):
+        rows, count = self._stride.read(ids)
+        for row in rows:
             job = jobs.job_of(row)
             seconds = jobs.lease_seconds(job.reserve_for)
             job.body = b""
             self._working.add(Reservation(job, row.wid, row.reserved_at or 0.0, seconds), now)
+        return count
 
     # -- commands of producers -----------------------------------------------------------------------------------
 
@@ -174,6 +183,7 @@ class JobManager:
 
     def _reserve(self, job: Job, wid: str) -> Reservation:
         now = self._clock.time()
+        # lease_seconds would say the same without a reserve_for, but most jobs have none and a call less counts here
         seconds = jobs.lease_seconds(job.reserve_for) if job.reserve_for else jobs.DEFAULT_RESERVE_SECONDS
         reservation = Reservation(job, wid, now, seconds)
         self._working.add(reservation, self._clock.monotonic())
@@ -195,10 +205,18 @@ class JobManager:
         """The client is gone."""
         self._waiting.remove(waiter)
 
-    def end_waits(self, everybody: bool = False) -> None:
-        """Answer the waiting FETCHes whose time is over, or all of them."""
-        for waiter in self._waiting.take_expired(float("inf") if everybody else self._clock.monotonic()):
+    def end_waits(self, everybody: bool = False) -> bool:
+        """Answer the waiting FETCHes whose time is over, some hundred at most, or all that wait.
+
+        Returns whether there may be more; then the caller lets commands in and calls again.
+        """
+        if everybody:
+            expired = self._waiting.take_expired(float("inf"))
+        else:
+            expired = self._waiting.take_expired(self._clock.monotonic(), _WAITS_ENDED)
+        for waiter in expired:
             waiter.deliver(None)
+        return not everybody and len(expired) == _WAITS_ENDED
 
     def give_back(self, reservation: Reservation) -> None:
         """The client left before it got the job: back to the head, with its old position."""
@@ -305,9 +323,12 @@ class JobManager:
             self._store.batch.queues[queue.name] = None
 
     def latencies(self, names: Sequence[str]) -> dict[str, float]:
-        """Seconds since the next job of each queue was enqueued; 0 for an empty or unknown one."""
+        """Seconds since the next job of each queue was enqueued; 0 for an empty or unknown one. Raises CommandError."""
+        distinct = dict.fromkeys(names)
+        if len(distinct) > _MOST_NAMES:
+            raise CommandError(f"more than {_MOST_NAMES} queue names")
         now = self._clock.time()
-        return {name: self._latency(name, now) for name in names}
+        return {name: self._latency(name, now) for name in distinct}
 
     def _latency(self, name: str, now: float) -> float:
         queue = self._queues.get(name)
@@ -331,6 +352,8 @@ class JobManager:
         self._sets = {place: TimedSet() for place in self._sets}
         self._working = Reservations()
         self.history.clear()
+        self._orphans.clear()
+        self._gone.clear()
         self.workers.forget_heartbeats()
 
     def walk(self, place: Place, after: tuple[float, int] | None, count: int) -> list[tuple[float, int]]:
@@ -375,14 +398,14 @@ class JobManager:
 
         Returns whether more is due; then the caller lets commands in and calls again.
         """
-        if len(self._store.batch) > _BUSY_RECORDS:
+        if len(self._store.batch) > MOST_RECORDS:
             return True
         more = self._drop_old_dead()
         if not self.refuse_pushes:
             more = self._enqueue_due(Place.SCHEDULED, "Scheduled") or more
             more = self._enqueue_due(Place.RETRIES, "Retries") or more
         more = self._expire_reservations() or more
-        self._reclaim()
+        more = self._reclaim() or more
         return self._sweeper.step() or more
 
     def _enqueue_due(self, place: Place, task: str) -> bool:
@@ -390,16 +413,17 @@ class JobManager:
         began = self._clock.monotonic()
         now = self._clock.time()
         due = [entry for entry in self._sets[place].after(None, _SLICE) if entry[0] <= now]
-        rows = {row.id: row for row in self._store.read([job_id for _, job_id in due])}
-        for entry in due:
+        found, count = self._stride.read([job_id for _, job_id in due])
+        rows = {row.id: row for row in found}
+        for entry in due[:count]:
             if entry[1] in rows:
                 self.requeue(place, entry, rows[entry[1]])
             else:
                 self.discard(place, entry)
         counter.cycles += 1
-        counter.enqueued += len(due)
+        counter.enqueued += count
         counter.wall_time += self._clock.monotonic() - began
-        return len(due) == _SLICE
+        return count < len(due) or len(due) == _SLICE
 
     def _drop_old_dead(self) -> bool:
         counter = self.tasks["Dead"]
@@ -413,23 +437,35 @@ class JobManager:
     def _expire_reservations(self) -> bool:
         expired = self._working.expired(self._clock.monotonic())
         for job_id in expired[:_SLICE]:
-            self._take_back(job_id, _EXPIRED, "Busy")
+            self._take_back(job_id, _EXPIRED)
         return len(expired) > _SLICE
 
-    def _reclaim(self) -> None:
-        """Take back the jobs of workers that are gone."""
+    def _reclaim(self) -> bool:
+        """Take back the jobs of workers that are gone.
+
+        On disk a worker is forgotten with the last of them: after a crash its minute begins anew for the rest.
+        """
         gone = self.workers.take_gone(self._clock.monotonic())
         self.tasks["Workers"].reaped += len(gone)
-        for wid in gone:
-            self._store.batch.workers[wid] = None
+        self._gone += gone
         if gone and self._limits.reclaim_dead_workers:
-            for job_id in self._working.of_workers(set(gone)):
-                self._take_back(job_id, _GONE, "Busy")
+            self._orphans.extend(self._working.of_workers(set(gone)))
+        for _ in range(min(len(self._orphans), _SLICE)):
+            orphan = self._orphans.popleft()
+            if self._working.get(orphan.job.id) is orphan:
+                self._take_back(orphan.job.id, _GONE)
+        if self._orphans:
+            return True
+        for wid in self._gone:
+            if not self.workers.gave_sign(wid):  # it has not come back meanwhile
+                self._store.batch.workers[wid] = None
+        self._gone.clear()
+        return False
 
-    def _take_back(self, job_id: int, report: FailureReport, task: str) -> None:
+    def _take_back(self, job_id: int, report: FailureReport) -> None:
         reservation = self._working.take_id(job_id)
         if reservation is not None:
-            self.tasks[task].reaped += 1
+            self.tasks["Busy"].reaped += 1
             self._failed(reservation.job, report)
 
     # -- what others may know ------------------------------------------------------------------------------------

@@ -84,9 +84,9 @@ class Reservations:
         """Ids of the jobs whose reservation is over."""
         return self._leases.expired(now)
 
-    def of_workers(self, wids: set[str]) -> list[int]:
-        """Ids of the jobs these workers hold."""
-        return [job_id for job_id, reservation in self._by_id.items() if reservation.wid in wids]
+    def of_workers(self, wids: set[str]) -> list[Reservation]:
+        """What these workers hold."""
+        return [reservation for reservation in self._by_id.values() if reservation.wid in wids]
 
     def __len__(self) -> int:
         return len(self._by_id)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+MOST_RECORDS = 20_000  # records in the open batch beyond which what is done in slices waits for the disk
+
 
 class Clock(Protocol):
     """Where the time comes from; the module ``time`` is one."""

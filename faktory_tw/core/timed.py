@@ -41,10 +41,6 @@ class TimedSet:
         start = 0 if entry is None else self._entries.bisect_right(entry)
         return list(self._entries.islice(start, start + count))
 
-    def next_at(self) -> float | None:
-        """The earliest time in the set."""
-        return self._entries[0][0] if self._entries else None
-
     def __len__(self) -> int:
         return len(self._entries)
 

@@ -67,11 +67,11 @@ class Waiting:
                 return waiter
         return None
 
-    def take_expired(self, now: float) -> list[Waiter]:
-        """Remove, and return, the waiters whose time is over; ``now`` may be infinite: all of them."""
-        expired = []
+    def take_expired(self, now: float, most: float = float("inf")) -> list[Waiter]:
+        """Remove, and return, ``most`` of the waiters whose time is over; ``now`` may be infinite: of all of them."""
+        expired: list[Waiter] = []
         line = self._by_deadline
-        while line and (line[0].deadline <= now or not line[0].waits):
+        while line and len(expired) < most and (line[0].deadline <= now or not line[0].waits):
             waiter = line.popleft()
             if waiter.waits:
                 self.remove(waiter)

@@ -91,6 +91,11 @@ class Workers:
             del self._last_signs[wid]
         return gone
 
+    def gave_sign(self, wid: str) -> bool:
+        """Whether a worker sent a heartbeat and is not gone."""
+        worker = self._connected.get(wid)
+        return worker.beaten if worker is not None else wid in self._last_signs
+
     def forget_heartbeats(self) -> None:
         """After a FLUSH no reservation is left to take back; a new heartbeat is recorded again."""
         self._last_signs.clear()

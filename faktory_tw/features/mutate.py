@@ -10,18 +10,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from itertools import groupby
 from typing import Literal
 
 import msgspec
 
 from faktory_tw.core.job import parse_folded
 from faktory_tw.core.manager import JobManager
+from faktory_tw.core.slices import Stride
 from faktory_tw.storage.store import JobRow, Place
 from faktory_tw.wire import CommandError
 
 _SLICE = 500
 _TARGETS = {"scheduled": Place.SCHEDULED, "retries": Place.RETRIES, "dead": Place.DEAD}
-_TOKEN = re.compile(rb"\\(.)|(\?)|\[(\^?)((?:\\.|[^\]\\])*)\]|(.)", re.DOTALL)
+_MOST_GLOB_BYTES = 1024
+_ATOM = re.compile(rb"\\.|.", re.DOTALL)
 _ESCAPES = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 
 Command = Literal["clear", "kill", "discard", "requeue"]
@@ -69,18 +72,20 @@ class Mutation:
         if self.cmd == "kill" and self.place is Place.DEAD:
             return
         last = None
+        stride = Stride(manager.read)
         while entries := manager.walk(self.place, last, _SLICE):
-            last = entries[-1]
-            self._mutate(manager, entries)
+            last = entries[self._mutate(manager, stride, entries) - 1]
             yield
 
-    def _mutate(self, manager: JobManager, entries: list[tuple[float, int]]) -> None:
+    def _mutate(self, manager: JobManager, stride: Stride, entries: list[tuple[float, int]]) -> int:
+        """Go through the first of these entries: as many as are read in one turn. Returns how many that were."""
         if self._matches is None or (self._matches is _everything and self.cmd == "discard"):
             for entry in entries:
                 manager.discard(self.place, entry)
-            return
-        rows = {row.id: row for row in manager.read([job_id for _, job_id in entries])}
-        for entry in entries:
+            return len(entries)
+        found, count = stride.read([job_id for _, job_id in entries])
+        rows = {row.id: row for row in found}
+        for entry in entries[:count]:
             row = rows.get(entry[1])
             if row is None or not self._matches(row):
                 continue
@@ -90,6 +95,7 @@ class Mutation:
                 manager.kill(self.place, entry, row)
             else:
                 manager.requeue(self.place, entry, row)
+        return count
 
 
 def _everything(_row: JobRow) -> bool:
@@ -101,6 +107,9 @@ def _matcher(wanted: _Filter) -> Callable[[JobRow], bool]:
     if wanted.jids:
         jids = set(wanted.jids)
         return lambda row: _decode_typed(row.body).jid in jids
+    for name, pattern in (("jobtype", wanted.jobtype), ("regexp", wanted.regexp)):
+        if pattern and len(pattern.encode()) > _MOST_GLOB_BYTES:
+            raise CommandError(f"{name} is too long, max size is {_MOST_GLOB_BYTES} bytes")
     tests: list[Callable[[JobRow], bool]] = []
     if wanted.jobtype:
         of_type = Glob(wanted.jobtype)
@@ -133,10 +142,10 @@ class Glob:
 
     def __init__(self, pattern: str) -> None:
         parts = _split_at_stars(pattern.encode())
-        self._first = re.compile(parts[0], re.DOTALL)
-        self._middle = [re.compile(part, re.DOTALL) for part in parts[1:-1] if part]
-        self._last = re.compile(parts[-1] + rb"\Z", re.DOTALL) if len(parts) > 1 else None
-        self._last_length = _width(parts[-1]) if len(parts) > 1 else 0
+        self._first = re.compile(_expression(parts[0]), re.DOTALL)
+        self._middle = [re.compile(_expression(part), re.DOTALL) for part in parts[1:-1] if part]
+        self._last = re.compile(_expression(parts[-1]) + rb"\Z", re.DOTALL) if len(parts) > 1 else None
+        self._last_length = len(parts[-1]) if len(parts) > 1 else 0
 
     def matches(self, text: bytes) -> bool:
         found = self._first.match(text)
@@ -154,41 +163,49 @@ class Glob:
         return start >= end and self._last.match(text, start) is not None
 
 
-def _split_at_stars(pattern: bytes) -> list[bytes]:
-    """The regular expressions of the parts between stars; each matches texts of one length only."""
-    parts = [b""]
-    for token in _TOKEN.finditer(pattern):
-        escaped, question, negated, members, char = token.groups()
-        if char == b"*":
-            parts.append(b"")
-        elif question:
-            parts[-1] += b"."
-        elif members is not None:
-            parts[-1] += _class(bool(negated), members)
+def _split_at_stars(pattern: bytes) -> list[list[bytes]]:
+    """The parts between stars: regular expressions that match one byte each. A bracket that is not closed is itself."""
+    parts: list[list[bytes]] = [[]]
+    atoms: list[bytes] = _ATOM.findall(pattern)
+    index = 0
+    last_closing = max((place for place, atom in enumerate(atoms) if atom == b"]"), default=-1)
+    while index < len(atoms):
+        atom = atoms[index]
+        if atom == b"*":
+            parts.append([])
+        elif atom == b"?":
+            parts[-1].append(b".")
+        elif atom == b"[" and index < last_closing:
+            end = atoms.index(b"]", index)
+            parts[-1].append(_class(atoms[index + 1 : end]))
+            index = end
         else:
-            parts[-1] += re.escape(escaped if escaped is not None else char)
+            parts[-1].append(re.escape(atom[-1:]))
+        index += 1
     return parts
 
 
-def _class(negated: bool, members: bytes) -> bytes:
+def _class(atoms: list[bytes]) -> bytes:
     """A bracket expression; ranges stay ranges, and an empty one matches nothing."""
+    negated = atoms[:1] == [b"^"]
+    if negated:
+        atoms = atoms[1:]
     body = b""
-    items: list[tuple[bytes, bytes]] = re.findall(rb"\\(.)|(.)", members, re.DOTALL)
-    chars = [escaped or plain for escaped, plain in items]
     index = 0
-    while index < len(chars):
-        if index + 2 < len(chars) and items[index + 1][1] == b"-":
-            low, high = sorted((chars[index], chars[index + 2]))
+    while index < len(atoms):
+        if index + 2 < len(atoms) and atoms[index + 1] == b"-":
+            low, high = sorted((atoms[index][-1:], atoms[index + 2][-1:]))
             body += re.escape(low) + b"-" + re.escape(high)
             index += 3
         else:
-            body += re.escape(chars[index])
+            body += re.escape(atoms[index][-1:])
             index += 1
     if not body:
         return b"." if negated else b"(?!)"
     return b"[" + (b"^" if negated else b"") + body + b"]"
 
 
-def _width(part: bytes) -> int:
-    """How many bytes a part matches."""
-    return len(re.findall(rb"\\.|\[(?:\\.|[^\]\\])*\]|\(\?!\)|.", part, re.DOTALL))
+def _expression(part: list[bytes]) -> bytes:
+    """One regular expression for a part. Of many ``?`` in a row it is a short one, which costs no more than one."""
+    runs = ((token, len(list(run))) for token, run in groupby(part))
+    return b"".join(b".{%d}" % count if token == b"." else token * count for token, count in runs)

@@ -8,13 +8,16 @@ import sqlite3
 import time
 from importlib import resources
 from pathlib import Path
+from typing import BinaryIO
 
 from faktory_tw.storage.store import StoreError
 
 LOG_PAGES = 4096  # of the write-ahead log between two checkpoints: 16 MiB
-RESERVE_BYTES = 16 * 1024 * 1024
+_FRAME_BYTES = 4096 + 24  # a page in the log
+RESERVE_BYTES = LOG_PAGES * _FRAME_BYTES * 3 // 2  # more than the log: a checkpoint must find room for all of it
 _RESERVE_RETRY_SECONDS = 5.0
 _PAGE_CACHE_KIB = 8192
+_BLOCK_BYTES = 1024 * 1024
 
 
 class DirectoryLock:
@@ -51,13 +54,23 @@ class Reserve:
 
     def __init__(self, directory: Path) -> None:
         self._path = directory / "reserve"
-        self._held = False
+        self.held = self._was_left()
         self._next_try = 0.0
         self.restore()
 
+    def _was_left(self) -> bool:
+        """Whether an earlier server left the whole file. It stays, then, for there may be no room to take it anew."""
+        try:
+            if self._path.stat().st_size >= RESERVE_BYTES:
+                return True
+            self._path.unlink()
+        except OSError:  # in general: there is none
+            pass
+        return False
+
     def wanted(self) -> bool:
         """Whether the space was given up and it is time to try to take it again."""
-        return not self._held and time.monotonic() >= self._next_try
+        return not self.held and time.monotonic() >= self._next_try
 
     def restore(self) -> None:
         """Take the space again if it was given up and there is room; called between writes."""
@@ -65,20 +78,33 @@ class Reserve:
             return
         self._next_try = time.monotonic() + _RESERVE_RETRY_SECONDS
         try:
-            free = os.statvfs(self._path.parent)
-            if free.f_bavail * free.f_frsize < 2 * RESERVE_BYTES:
+            if free_bytes(self._path.parent) < 2 * RESERVE_BYTES:
                 return
             with open(self._path, "wb") as file:
-                os.posix_fallocate(file.fileno(), 0, RESERVE_BYTES)
-            self._held = True
+                _allocate(file, RESERVE_BYTES)
+            self.held = True
         except OSError:  # no room, a quota, a limit: the server runs without
             self._path.unlink(missing_ok=True)
 
     def give_up(self) -> bool:
         """Free the space. False when there was none to free."""
-        held, self._held = self._held, False
+        held, self.held = self.held, False
         self._path.unlink(missing_ok=True)
         return held
+
+
+def _allocate(file: BinaryIO, size: int) -> None:
+    allocate = getattr(os, "posix_fallocate", None)  # macOS has none
+    if allocate is not None:
+        allocate(file.fileno(), 0, size)
+        return
+    file.writelines(bytes(min(_BLOCK_BYTES, size - start)) for start in range(0, size, _BLOCK_BYTES))
+
+
+def free_bytes(directory: Path) -> int:
+    """The room on the disk for this user."""
+    disk = os.statvfs(directory)
+    return disk.f_bavail * disk.f_frsize
 
 
 def connect(path: Path, synchronous: str) -> sqlite3.Connection:
@@ -134,12 +160,11 @@ def lengthen_log(path: Path) -> None:
     A commit that makes the log longer has the file system write its own journal, too, and takes half as long again;
     the log is used from its beginning after every checkpoint, so that is needed once. A disk without room is left be.
     """
-    wanted = (LOG_PAGES + LOG_PAGES // 4) * (4096 + 24)
+    wanted = (LOG_PAGES + LOG_PAGES // 4) * _FRAME_BYTES
     try:
         with open(f"{path}-wal", "r+b") as log:
             log.seek(0, os.SEEK_END)
-            room = os.statvfs(path.parent)
-            if wanted > log.tell() and room.f_bavail * room.f_frsize > 8 * wanted:
+            if wanted > log.tell() and free_bytes(path.parent) > 8 * wanted:
                 log.write(bytes(wanted - log.tell()))
                 log.flush()
                 os.fsync(log.fileno())
@@ -151,3 +176,9 @@ def is_full(error: sqlite3.Error) -> bool:
     """Whether a write failed because the disk is full. Python 3.10 has only the text to go by."""
     code = getattr(error, "sqlite_errorcode", None)
     return code == 13 or "full" in str(error)
+
+
+def is_locked(error: sqlite3.Error) -> bool:
+    """Whether another program holds the database. The codes of the reasons are in the second byte."""
+    code = getattr(error, "sqlite_errorcode", None)
+    return code & 0xFF == 5 if code is not None else "database is locked" in str(error)

@@ -12,6 +12,15 @@ Checkpoints
     a database when a checkpoint on one connection meets a commit on another that restarts the log; with a single
     connection that both commits and checkpoints it cannot happen.
 
+Other programs
+    Somebody's SQLite shell may hold the write lock. The writing connection never waits for it inside SQLite, for its
+    caller may be the reactor: :meth:`stage` leaves the batch be, and only a patient :meth:`write` waits.
+
+A full disk
+    A write that finds no room gives up the reserve, which is larger than the log: the batch is written, and the log is
+    copied into the database before the next one, so that it is used from its beginning again. Without the reserve no
+    checkpoint is begun for which there is no room: it would take what the next commits need, and fail.
+
 Durability
     ``commit``: the log is synced before :meth:`write` returns. ``second``: it is synced once a second. ``os``: the
     operating system decides. A killed process loses nothing in any of them; a power cut loses what was not synced.
@@ -24,7 +33,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import cache
 from pathlib import Path
 
@@ -35,7 +44,9 @@ from faktory_tw.storage.database import (
     DirectoryLock,
     Reserve,
     connect,
+    free_bytes,
     is_full,
+    is_locked,
     lengthen_log,
     migrate,
 )
@@ -49,6 +60,7 @@ from faktory_tw.storage.store import (
     Place,
     PlaceRecord,
     QueueRecord,
+    StoreBusy,
     StoreError,
 )
 
@@ -58,6 +70,9 @@ _BLOCKS = (512, 256, 128)  # rows of one statement, beside every number up to 64
 _MOST_IN_A_BLOCK = 64
 _FEWEST_WRITES = 200  # between two checkpoints
 _RETRY_WRITES = 50  # after a checkpoint that found the disk full
+_LATE_SYNC_SECONDS = 1.0
+_PATIENCE_SECONDS = 300.0  # with another program's transaction
+_PATIENCE_STEP_SECONDS = 0.02
 _JOB = "(?,?,?,?,?,CAST(? AS TEXT))"
 _PLACE = "(?,?,?,?,?,CAST(? AS TEXT),?,?)"
 _SELECT = (
@@ -99,7 +114,7 @@ class SQLiteStore:
             self._writer = connect(self.path, "FULL" if durability == "commit" else "NORMAL")
             opened.callback(self._writer.close)
             migrate(self._writer, self.path)
-            self._writer.execute("BEGIN IMMEDIATE").execute("COMMIT")  # makes the log file
+            self._make_log()
             lengthen_log(self.path)
             self._reader = connect(self.path, "NORMAL")
             opened.callback(self._reader.close)
@@ -113,8 +128,16 @@ class SQLiteStore:
         self._writes_to_checkpoint = _FEWEST_WRITES
         self._writes_since_checkpoint = 0
         self._bytes_since_checkpoint = 0
+        self._room_was_made = False  # the reserve was given up since the last checkpoint
 
     # -- start ---------------------------------------------------------------------------------------------------
+
+    def _make_log(self) -> None:
+        try:
+            self._writer.execute("BEGIN IMMEDIATE").execute("COMMIT")
+            self._writer.execute("PRAGMA busy_timeout = 0")  # from now on: see `Other programs`
+        except sqlite3.Error as error:
+            raise StoreError(self._why(error)) from error
 
     def contents(self) -> Contents:
         query = self._reader.execute
@@ -203,25 +226,44 @@ class SQLiteStore:
         try:
             self._run(batch)
             self._staged = batch
-        except sqlite3.Error:
-            self._roll_back()  # the writing thread will try again, and report what is wrong
+        except sqlite3.Error:  # the writing thread will try again, wait for a lock, and report what is wrong
+            self._roll_back()
 
-    def write(self, batch: Batch) -> None:
+    def write(self, batch: Batch, patient: bool = True) -> None:
         if not batch:
             return
-        try:
-            self._commit(batch)
-        except sqlite3.Error as error:
-            if not is_full(error) or not self._reserve.give_up():
-                raise StoreError(f"cannot write {self.path}: {error}") from error
-            try:
-                self._commit(batch)
-            except sqlite3.Error as second:
-                raise StoreError(f"cannot write {self.path}: {second}") from second
+        patience_ends = time.monotonic() + _PATIENCE_SECONDS
+        while self._commit_meets_lock(batch):
+            if not patient:
+                raise StoreBusy(f"another program holds a write transaction on {self.path}")
+            if time.monotonic() >= patience_ends:
+                raise StoreError(
+                    f"cannot write: another program holds a write transaction on {self.path}"
+                    f" for {_PATIENCE_SECONDS:.0f} seconds; end it, and start the server again"
+                )
+            time.sleep(_PATIENCE_STEP_SECONDS)
         self._writes_since_checkpoint += 1
-        self._bytes_since_checkpoint += batch.body_bytes
+        self._bytes_since_checkpoint += batch.bytes_to_write
         if self.durability == "second" and self._unsynced_since is None:
             self._unsynced_since = time.monotonic()
+
+    def _commit_meets_lock(self, batch: Batch) -> bool:
+        """Commit; if need be, in the room of the reserve. True: another program holds the database, and it was not."""
+        while True:
+            try:
+                self._commit(batch)
+                return False
+            except sqlite3.Error as error:
+                if is_locked(error):
+                    return True
+                if not is_full(error) or not self._reserve.give_up():
+                    raise StoreError(f"cannot write {self.path}: {error}") from error
+                self._room_was_made = True
+
+    def _why(self, error: sqlite3.Error) -> str:
+        if is_locked(error):
+            return f"cannot write: another program holds a write transaction on {self.path}; end it"
+        return f"cannot write {self.path}: {error}"
 
     def _commit(self, batch: Batch) -> None:
         try:
@@ -272,11 +314,7 @@ class SQLiteStore:
             start = end
 
     def upkeep_due(self) -> bool:
-        return (
-            self._checkpoint_due()
-            or (self._unsynced_since is not None and time.monotonic() - self._unsynced_since >= 1.0)
-            or self._reserve.wanted()
-        )
+        return self._checkpoint_due() or self.sync_due_in() == 0.0 or self._reserve.wanted()
 
     def upkeep(self) -> None:
         self.sync_late()
@@ -284,15 +322,20 @@ class SQLiteStore:
             if self._checkpoint_due():
                 self._checkpoint()
             self._reserve.restore()
+        except OSError as error:
+            raise StoreError(f"cannot use {self.directory}: {error}") from error
         except sqlite3.Error as error:
             if not is_full(error):
                 raise StoreError(f"cannot sync {self.path}: {error}") from error
-            self._reserve.give_up()  # nothing is lost: the log still has it all; try again a little later
-            self._writes_since_checkpoint = self._writes_to_checkpoint - _RETRY_WRITES
-            self._bytes_since_checkpoint = 0
+            self._reserve.give_up()  # nothing is lost: the log still has it all
+            self._put_checkpoint_off()
+
+    def sync_due_in(self) -> float | None:
+        since = self._unsynced_since  # read once: the other thread may clear it
+        return None if since is None else max(since + _LATE_SYNC_SECONDS - time.monotonic(), 0.0)
 
     def sync_late(self) -> None:
-        if self._unsynced_since is not None and time.monotonic() - self._unsynced_since >= 1.0:
+        if self.sync_due_in() == 0.0:
             try:
                 self._sync_log()
             except OSError as error:
@@ -302,21 +345,44 @@ class SQLiteStore:
         """Sync the log. Its descriptor stays open: closing one would not hurt the log, but costs two calls."""
         if self._log_descriptor < 0:
             self._log_descriptor = os.open(f"{self.path}-wal", os.O_RDONLY)
-        os.fdatasync(self._log_descriptor)
-        self._unsynced_since = None
+        since, self._unsynced_since = self._unsynced_since, None  # first: a write meanwhile may miss this sync
+        try:
+            getattr(os, "fdatasync", os.fsync)(self._log_descriptor)  # macOS has no fdatasync
+        except OSError:
+            self._unsynced_since = since
+            raise
 
     def _checkpoint_due(self) -> bool:
         return (
-            self._writes_since_checkpoint >= self._writes_to_checkpoint
+            self._room_was_made
+            or self._writes_since_checkpoint >= self._writes_to_checkpoint
             or self._bytes_since_checkpoint > LOG_PAGES * 2048
         )
 
     def _checkpoint(self) -> None:
         """Copy the log into the database, and learn how many writes fill the log."""
+        if not self._reserve.held and self._growth() > free_bytes(self.directory):
+            self._put_checkpoint_off()
+            return
         _busy, pages, _copied = self._writer.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        if pages < 0:  # another program is at it
+            self._put_checkpoint_off()
+            return
         learned = int(LOG_PAGES * self._writes_since_checkpoint / max(pages, 1))
         self._writes_to_checkpoint = max(learned, _FEWEST_WRITES)
         self._writes_since_checkpoint = self._bytes_since_checkpoint = 0
+        self._room_was_made = False
+
+    def _growth(self) -> int:
+        """By how many bytes a checkpoint makes the database longer. Pages that it has are written in their place."""
+        pages = int(self._writer.execute("PRAGMA page_count").fetchone()[0])
+        page_bytes = int(self._writer.execute("PRAGMA page_size").fetchone()[0])
+        return pages * page_bytes - self.path.stat().st_size
+
+    def _put_checkpoint_off(self) -> None:
+        self._writes_since_checkpoint = self._writes_to_checkpoint - _RETRY_WRITES
+        self._bytes_since_checkpoint = 0
+        self._room_was_made = False
 
     def finish(self) -> None:
         try:
@@ -324,10 +390,12 @@ class SQLiteStore:
                 self._sync_log()
         except OSError as error:
             raise StoreError(f"cannot sync {self.path}: {error}") from error
-        self._reader.close()
+        with suppress(sqlite3.Error):  # here, for else the reactor's thread would do it, closing the last connection
+            self._writer.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
         self._writer.close()
 
     def close(self) -> None:
+        self._reader.close()
         if self._log_descriptor >= 0:
             os.close(self._log_descriptor)
         self._lock.release()

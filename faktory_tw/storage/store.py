@@ -1,8 +1,7 @@
 """The interface between the job manager and the disk: batches of records on the way down, rows on the way up.
 
 The manager changes its memory and records the same change in the open :class:`Batch`, in one turn of the reactor. The
-committer seals that batch from time to time, has it written by its thread, and only then sends the replies that depend
-on it. Nothing here knows how a batch is written; nothing below knows what a job means.
+committer seals that batch from time to time, has it written, and only then sends the replies that depend on it. Nothing here knows how a batch is written; nothing below knows what a job means.
 
 Inside the open batch records coalesce: a job that is pushed and acknowledged before the batch is sealed costs no row.
 A sealed batch never changes.
@@ -19,6 +18,10 @@ import msgspec
 
 class StoreError(Exception):
     """The store cannot be opened, read or written. The text is for the operator and says what to do."""
+
+
+class StoreBusy(StoreError):
+    """Another program holds the database right now. Nothing was written; the same batch can be written later."""
 
 
 class Place(IntEnum):
@@ -87,14 +90,21 @@ class DayRecord(NamedTuple):
     failures: int
 
 
+_RECORD_BYTES = 100  # of a record's columns beside its body and failure, about
+_SMALL_BYTES = 256 * 1024
+_SMALL_RECORDS = 200
+_SMALL_NAMES = 50  # queues and workers: a statement each
+
+
 class Batch:
     """The changes between two commits.
 
     ``number`` grows by one a batch. ``flushed`` says that everything older is to be forgotten first. In ``queues`` and
-    ``workers`` the value None stands for a row to delete.
+    ``workers`` the value None stands for a row to delete. ``content_bytes`` counts bodies and failures, those of
+    records that were replaced or removed again in the same batch included.
     """
 
-    __slots__ = ("number", "flushed", "jobs", "places", "removed", "queues", "workers", "days", "body_bytes")
+    __slots__ = ("number", "flushed", "jobs", "places", "removed", "queues", "workers", "days", "content_bytes")
 
     def __init__(self, number: int) -> None:
         self.number = number
@@ -108,16 +118,17 @@ class Batch:
         self.queues: dict[str, QueueRecord | None] = {}
         self.workers: dict[str, bool | None] = {}
         self.days: list[DayRecord] = []
-        self.body_bytes = 0
+        self.content_bytes = 0
 
     def add(self, record: JobRecord) -> None:
         """A job was pushed."""
         self.jobs[record.id] = record
-        self.body_bytes += len(record.body)
+        self.content_bytes += len(record.body)
 
     def move(self, record: PlaceRecord) -> None:
         """A job is in another place now, or its place changed."""
         self.places[record.id] = record
+        self.content_bytes += len(record.failure)
 
     def remove(self, job_id: int) -> None:
         """A job is finished, or was dropped."""
@@ -130,6 +141,21 @@ class Batch:
         self._clear()
         self.flushed = True
 
+    @property
+    def bytes_to_write(self) -> int:
+        """What the batch puts into the log, about."""
+        return self.content_bytes + _RECORD_BYTES * len(self)
+
+    @property
+    def small(self) -> bool:
+        """Whether its statements take so short a time that the reactor's thread may run them."""
+        return (
+            not self.flushed
+            and self.bytes_to_write <= _SMALL_BYTES
+            and len(self) <= _SMALL_RECORDS
+            and len(self.queues) + len(self.workers) <= _SMALL_NAMES
+        )
+
     def __len__(self) -> int:
         """Records in the batch, about."""
         return len(self.jobs) + len(self.places) + len(self.removed)
@@ -141,7 +167,7 @@ class Batch:
 
 
 class Contents(NamedTuple):
-    """What a store holds when it is opened. ``jobs`` may be iterated once, in the order of positions."""
+    """What a store holds when it is opened, but the jobs: :meth:`Store.queued` and :meth:`Store.placed` tell those."""
 
     queues: list[QueueRecord]
     days: list[DayRecord]
@@ -163,8 +189,10 @@ class IndexRow(NamedTuple):
 class Store(Protocol):
     """What the manager and the committer ask of an engine.
 
-    All methods are called in the reactor's thread, but :meth:`write`, :meth:`upkeep_due`, :meth:`upkeep`,
-    :meth:`sync_late` and :meth:`finish`, which belong to the writer's thread.
+    Two threads share a store. :meth:`upkeep` and :meth:`finish` belong to the writer's thread. :meth:`write` does, too,
+    but a small batch may be written in the reactor's thread, impatiently, while the writer's thread has neither a batch
+    nor upkeep to do. The writer's thread may call :meth:`sync_late` and :meth:`sync_due_in` meanwhile, and either thread
+    :meth:`upkeep_due`. Everything else, :meth:`stage` too, is called in the reactor's thread alone.
     """
 
     batch: Batch
@@ -188,10 +216,17 @@ class Store(Protocol):
         """The sealed batch is on disk."""
 
     def stage(self, batch: Batch) -> None:
-        """Do the part of :meth:`write` that needs no disk; it may be left out. Only while nothing is being written."""
+        """Do the part of :meth:`write` that needs no disk; it may be left out. Only while nothing is being written.
 
-    def write(self, batch: Batch) -> None:
-        """Put a sealed batch on disk, as durably as the store was told to. Raises StoreError."""
+        It never waits. What it could not do, for whatever reason, it leaves to :meth:`write`.
+        """
+
+    def write(self, batch: Batch, patient: bool = True) -> None:
+        """Put a sealed batch on disk, as durably as the store was told to. Raises StoreError.
+
+        While another program holds the database a patient call waits, for minutes if need be; an impatient one, for
+        the reactor's thread, raises StoreBusy at once. The batch is then unwritten, and can be written by a later call.
+        """
 
     def upkeep_due(self) -> bool:
         """Whether the store wants :meth:`upkeep`."""
@@ -200,10 +235,13 @@ class Store(Protocol):
         """What is to be done between two writes, and may take some time. Raises StoreError."""
 
     def sync_late(self) -> None:
-        """Called about once a second while nothing is written. Raises StoreError."""
+        """Sync what was written without, if that is due; called while nothing is written. Raises StoreError."""
+
+    def sync_due_in(self) -> float | None:
+        """Seconds until :meth:`sync_late` has something to do, 0 when it is overdue; None when all is synced."""
 
     def finish(self) -> None:
         """Close the writing side; nothing is written afterwards."""
 
     def close(self) -> None:
-        """Close the reading side and give the directory free."""
+        """Close the reading side and give the directory free. Nothing is called afterwards."""

@@ -32,7 +32,7 @@ settings.load_profile("unit")
 
 @pytest.fixture(autouse=True)
 def small_files(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A reserve and a log of 64 KiB instead of 8 and 20 MiB: pytest keeps the directories of hundreds of tests."""
+    """A reserve and a log of 64 KiB instead of 16 and 20 MiB: pytest keeps the directories of hundreds of tests."""
     monkeypatch.setattr(database, "RESERVE_BYTES", 65_536)
     monkeypatch.setattr(database, "LOG_PAGES", 16)
 

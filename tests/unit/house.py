@@ -87,6 +87,9 @@ class Disk:
         self.sealed: Batch | None = None
         self._permits = Semaphore(0)
 
+    def sync_due_in(self) -> float | None:
+        return 1.0
+
     def let_through(self, writes: int = 1) -> None:
         """Allow so many writes more."""
         self._permits.release(writes)
@@ -302,9 +305,7 @@ class House:
         self._unreported = 0  # what the committer's thread will have to say
         watched: Any = self.store
         self._upkeep_due, watched.upkeep_due = watched.upkeep_due, self._count_upkeep
-        self.committer = Committer(
-            ReactorTurns(self.reactor), self.store, self._seal, self.failures.append, quick_seconds=0
-        )
+        self.committer = Committer(ReactorTurns(self.reactor), self.store, self._seal, self.failures.append)
         self.committer.start()
         self.server = Server(self.manager, clock, self._run_in_slices, password)
         self.factory = FaktoryFactory(

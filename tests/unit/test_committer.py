@@ -7,7 +7,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from faktory_tw import committer as module
 from faktory_tw.committer import Committer, Outbox
 from faktory_tw.poller import ReactorTurns
 from faktory_tw.storage.store import StoreError
@@ -35,9 +34,7 @@ class Office:
         self.disk = Disk()
         self.failures: list[BaseException] = []
         self.ended = 0
-        self.committer = Committer(
-            ReactorTurns(self.reactor), self.disk, self.disk.seal, self.failures.append, quick_seconds=0
-        )
+        self.committer = Committer(ReactorTurns(self.reactor), self.disk, self.disk.seal, self.failures.append)
         self.committer.start()
         self._changes = 0
 
@@ -263,7 +260,7 @@ def test_replies_do_not_wait_for_upkeep(office: Office, connection: Connection) 
 
 
 def test_an_idle_thread_looks_after_a_late_sync(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_SYNC_SECONDS", 0.001)
+    monkeypatch.setattr(Disk, "sync_due_in", lambda self: 0.001)
     office = Office()
     synced = threading.Event()
     monkeypatch.setattr(office.disk, "sync_late", synced.set)

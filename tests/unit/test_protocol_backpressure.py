@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from faktory_tw.protocol import MOST_HELD, PUT_BY_BYTES
+from faktory_tw.protocol import MOST_HELD, MOST_LINES, PUT_BY_BYTES
 from tests.unit.house import House, job
 from tests.unit.test_protocol_replies import LATENCY_A, LATENCY_B, NOTHING, OK
 
@@ -84,7 +84,8 @@ def test_empty_lines_behind_a_waiting_fetch_count_as_well(house: House) -> None:
 
 def test_a_client_with_a_thousand_unwritten_acknowledgements_is_not_read_further(house: House) -> None:
     client = house.connect()
-    client.say(*[b"PUSH " + job(number) for number in range(MOST_HELD - 1)])
+    for number in range(MOST_HELD - 1):
+        client.say(b"PUSH " + job(number))
     assert not client.wire.paused
     client.say(b"PUSH " + job(MOST_HELD))
     assert client.wire.paused
@@ -98,3 +99,15 @@ def test_a_client_that_does_not_read_does_not_hold_up_its_end(house: House) -> N
     client.stop_reading()
     house.factory.close_connections()
     assert client.wire.aborted
+
+
+def test_thousands_of_commands_in_one_read_let_others_in_between(house: House) -> None:
+    client, other = house.connect(), house.connect()
+    client.say(*[b"QUEUE LATENCY a"] * (3 * MOST_LINES))
+    assert len(client.heard_writes()) == MOST_LINES
+    other.say(b"QUEUE LATENCY b")
+    assert other.heard() == b'$7\r\n{"b":0}\r\n'
+    house.reactor.turn()
+    assert len(client.heard_writes()) == MOST_LINES
+    house.reactor.turn()
+    assert len(client.heard_writes()) == MOST_LINES

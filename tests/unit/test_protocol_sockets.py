@@ -86,7 +86,12 @@ def test_the_acknowledgements_of_a_batch_are_sent_in_one_piece(house: House) -> 
 
 def test_small_replies_are_not_held_back_by_the_system(house: House) -> None:
     _, sock = connect(house)
-    assert sock.options == [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)]
+    assert (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1) in sock.options
+
+
+def test_a_machine_that_is_gone_without_a_word_is_noticed(house: House) -> None:
+    _, sock = connect(house)
+    assert (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1) in sock.options
 
 
 def test_what_the_socket_does_not_take_is_left_to_the_transport(house: House) -> None:

@@ -177,7 +177,7 @@ def test_a_long_command_lets_others_in_between(stage: Stage) -> None:
 
 
 def test_a_long_command_waits_for_a_disk_that_falls_behind(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_BUSY_RECORDS", 2000)
+    monkeypatch.setattr(module, "MOST_RECORDS", 2000)
     service = stage.started()
     client = stage.connect()
     client.say(bulk_of(10_000))
@@ -209,6 +209,30 @@ def test_an_internal_failure_amid_a_long_command_is_answered(stage: Stage, monke
     stage.reactor.turn()
     assert heard + client.heard() == b'-ERR internal error\r\n$7\r\n{"a":0}\r\n'
     assert any(event.get("log_failure") for event in stage.logged)
+
+
+def test_a_long_command_ends_when_the_server_stops(stage: Stage) -> None:
+    """A MUTATE of a million jobs must not keep the process from its end."""
+    service = stage.started()
+    client = stage.connect()
+    client.say(bulk_of(10_000))
+    stage.reactor.turn()
+    service.server.stopping = True
+    stage.reactor.turn()
+    assert client.heard().startswith(b"-ERR Shutdown in progress")
+    assert queued(service) < 10_000
+
+
+def test_duties_that_take_longer_than_a_second_are_not_begun_a_second_time(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = stage.started()
+    monkeypatch.setattr(module, "MOST_RECORDS", -1)  # so that they wait between the slices, and time goes on
+    monkeypatch.setattr(service.manager, "upkeep", lambda: True)
+    for _ in range(5):
+        stage.reactor.advance(1.0)
+        pending = [call for call in stage.reactor.getDelayedCalls() if call.func == service._upkeep_again]
+        assert len(pending) == 1
 
 
 def test_flush_is_in_the_log(stage: Stage) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from faktory_tw import __version__
 from faktory_tw.core.manager import Limits
+from faktory_tw.server import Challenge
 from faktory_tw.session import COMMANDS, password_hash
 from faktory_tw.wire import Held
 from tests.unit.house import House, Talk, jid, job, named
@@ -370,7 +371,9 @@ def test_the_password_is_hashed_as_the_protocol_says() -> None:
 )
 def test_old_clients_hash_once(monkeypatch: pytest.MonkeyPatch, version: str, rounds: int) -> None:
     house = House(password="foobar")
-    monkeypatch.setattr(house.server, "challenge", lambda: (SALT, ITERATIONS))
+    challenge = Challenge("foobar")
+    challenge.salt, challenge.iterations = SALT, ITERATIONS
+    monkeypatch.setattr(house.server, "challenge", lambda: challenge)
     for tried in (1, ITERATIONS):
         talk = house.talk(hello=None)
         assert talk.session.greeting() == b'+HI {"v":2,"i":1545,"s":"55104dc76695721d"}\r\n'

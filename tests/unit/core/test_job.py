@@ -179,6 +179,36 @@ def test_brackets_beside_each_other_or_in_strings_are_no_nesting() -> None:
     assert kept(JOB % (b'["\\"' + b"[{" * 2000 + b'\\\\"]'))
 
 
+@pytest.mark.parametrize("string", [rb"\\", rb"\\\\", rb"\"", rb"\\\"", rb"\"\\", rb"\\\u0022[", rb"]\n\"[{", b""])
+def test_brackets_nest_no_deeper_for_the_escapes_in_strings_beside_them(string: bytes) -> None:
+    def among(depth: int) -> bytes:
+        opening = b'["%b",' % string
+        return JOB % (opening * (depth - 1) + b'"%b"' % string + b"]" * (depth - 1))
+
+    assert kept(among(MAXIMUM_DEPTH))
+    assert refusal(among(MAXIMUM_DEPTH + 1)) == "invalid JSON: nested more than 512 deep"
+
+
+@pytest.mark.parametrize(
+    "text", [b'["' * 1000, b'["' + b"[" * 100_000, b'{"jid":"' + b'\\"[' * 100_000, b"[" * 100_000]
+)
+def test_depth_is_measured_of_valid_json_only(text: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was quadratic for strings without an end."""
+    measured: list[bytes] = []
+    monkeypatch.setattr("faktory_tw.core.job._depth", measured.append)
+    for wrong in (text, LIKE_JOB[:-3] % () + b'"args":' + text):
+        assert refusal(wrong).startswith("invalid JSON: ")
+    assert not measured
+
+
+def test_what_is_too_deep_for_the_decoder_is_said_to_be_nested_too_deep() -> None:
+    deep = b"[" * 1_000_000 + b"]" * 1_000_000
+    for text in (JOB % deep, LIKE_JOB % (b'"other":%b' % deep), LIKE_JOB % (b'"custom":{"a": %b}' % deep)):
+        assert refusal(text) == "invalid JSON: nested more than 512 deep"
+    with pytest.raises(CommandError, match="nested more than 512 deep"):
+        parse_jobs(deep)
+
+
 def test_nesting_is_counted_in_every_field() -> None:
     deep = b"[" * 600 + b"]" * 600
     assert "nested" in refusal(LIKE_JOB % (b'"custom":{"a":%b}' % deep))

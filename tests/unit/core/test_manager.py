@@ -6,12 +6,12 @@ part.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 
 from faktory_tw.core.job import parse_job
-from faktory_tw.storage.store import Place
+from faktory_tw.storage.store import JobRow, Place
 from faktory_tw.times import rfc3339
 from faktory_tw.wire import CommandError
 from tests.unit.doubles import HOUR, NOON, Engine, MakeEngine, jid_of, job_json
@@ -273,6 +273,28 @@ def test_latency_is_the_age_of_the_next_job(engine: Engine) -> None:
     assert engine.manager.latencies(["q"]) == {"q": 5.5}
     engine.fetch("q")
     assert engine.manager.latencies(["q"]) == {"q": 0}
+
+
+def test_latency_of_a_queue_named_twice_is_looked_up_once(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine.push(queue="q")
+    engine.restart()
+    reads: list[Sequence[int]] = []
+    original = engine.store.read
+
+    def read(ids: Sequence[int]) -> list[JobRow]:
+        reads.append(ids)
+        return original(ids)
+
+    monkeypatch.setattr(engine.store, "read", read)
+    assert engine.manager.latencies(["q"] * 5000) == {"q": 0}
+    assert len(reads) == 1
+
+
+def test_latencies_of_more_than_a_thousand_queues_are_refused(engine: Engine) -> None:
+    names = [f"q-{number}" for number in range(1001)]
+    assert len(engine.manager.latencies(names[:1000])) == 1000
+    with pytest.raises(CommandError, match="more than 1000 queue names"):
+        engine.manager.latencies(names)
 
 
 def test_latency_is_never_negative(engine: Engine) -> None:

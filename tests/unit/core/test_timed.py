@@ -25,8 +25,6 @@ def filled(*entries: tuple[float, int]) -> TimedSet:
 def test_the_earliest_comes_first_and_at_one_time_the_lower_id() -> None:
     timed = filled((3.0, 1), (1.0, 9), (1.0, 2), (2.0, 5))
     assert list(timed) == [(1.0, 2), (1.0, 9), (2.0, 5), (3.0, 1)]
-    assert timed.next_at() == 1.0
-    assert TimedSet().next_at() is None
 
 
 def test_what_is_due_now_is_taken_and_what_is_due_later_stays() -> None:

@@ -192,6 +192,23 @@ def test_everybody_is_answered_at_the_end(engine: Engine) -> None:
     assert got(*clients) == [[None], [None]]
 
 
+def test_many_waits_that_are_over_are_ended_in_turns(engine: Engine) -> None:
+    clients = [Client(engine, "q") for _ in range(450)]
+    engine.clock.advance(WAIT_SECONDS)
+    last = Client(engine, "q")
+    answered = []
+    while engine.manager.end_waits():
+        answered.append(sum(len(client.jobs) for client in clients))
+    assert answered == [200, 400]
+    assert got(*clients, last) == [[None]] * 450 + [[]]
+
+
+def test_at_the_end_everybody_is_answered_in_one_turn(engine: Engine) -> None:
+    clients = [Client(engine, "q") for _ in range(450)]
+    assert not engine.manager.end_waits(everybody=True)
+    assert got(*clients) == [[None]] * 450
+
+
 def test_a_client_that_stopped_waiting_gets_nothing(engine: Engine) -> None:
     client, other = Client(engine, "q"), Client(engine, "q")
     engine.manager.stop_waiting(client.waiter)

@@ -129,6 +129,62 @@ def test_a_reservation_without_a_worker_waits_for_its_end(engine: Engine) -> Non
     assert engine.sizes()["working"] == 1
 
 
+def gone_with(engine: Engine, count: int) -> None:
+    worker = engine.worker(WID)
+    for _ in range(count):
+        engine.push(reserve_for=86_400)
+        engine.fetch(worker=worker)
+    engine.manager.disconnect_worker(worker)
+    engine.commit()
+    engine.clock.advance(60)
+
+
+def test_the_many_jobs_of_a_gone_worker_are_taken_back_in_slices(engine: Engine) -> None:
+    gone_with(engine, 1200)
+    left = []
+    while engine.manager.upkeep():
+        left.append(engine.sizes()["working"])
+    assert left == [700, 200]
+    assert engine.sizes() == {"scheduled": 0, "queued": 0, "working": 0, "retries": 1200, "dead": 0}
+    assert engine.manager.tasks["Busy"].reaped == 1200
+
+
+def test_a_crash_between_two_slices_leaves_the_rest_to_a_new_minute(engine: Engine) -> None:
+    gone_with(engine, 700)
+    assert engine.manager.upkeep()
+    engine.commit()
+    engine.crash()
+    engine.upkeep()
+    assert engine.sizes()["working"] == 200
+    engine.pass_time(60)
+    assert engine.sizes()["working"] == 0
+    engine.commit()
+    assert engine.rows_on_disk("workers") == 0
+
+
+def test_what_is_done_or_fetched_again_between_two_slices_is_not_taken_back(engine: Engine) -> None:
+    gone_with(engine, 700)
+    assert engine.manager.upkeep()
+    assert engine.manager.ack("job-0700", WID)
+    engine.fail("job-0699", WID)
+    engine.clock.advance(10)
+    worker = engine.worker(WID)
+    engine.mutate("requeue", "retries", jids=["job-0699"])
+    assert [job["jid"] for job in [engine.fetch(worker=worker)] if job] == ["job-0699"]
+    engine.upkeep()
+    assert [reservation.job.jid for reservation in engine.manager.reservations()] == ["job-0699"]
+    engine.commit()
+    assert engine.rows_on_disk("workers") == 1  # it came back
+
+
+def test_a_flush_between_two_slices_leaves_nothing_to_take_back(engine: Engine) -> None:
+    gone_with(engine, 700)
+    assert engine.manager.upkeep()
+    engine.manager.flush()
+    engine.upkeep()
+    assert set(engine.sizes().values()) == {0}
+
+
 def test_a_connected_worker_keeps_its_jobs_however_long_it_is_silent(engine: Engine) -> None:
     worker = engine.worker(WID)
     engine.push(reserve_for=86_400)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from faktory_tw.features.mutate import Glob, Mutation
+from faktory_tw.features.mutate import Glob, Mutation, _expression, _split_at_stars
 from faktory_tw.storage.store import Place
 from faktory_tw.times import rfc3339
 from faktory_tw.wire import CommandError
@@ -269,6 +269,15 @@ def test_keys_in_any_case_nulls_unknown_keys_and_spaces_are_allowed(engine: Engi
         ("[.]", ["."], ["a"]),
         ("[&&a]", ["&", "a"], ["b"]),
         ("a b", ["a b"], ["a\tb"]),
+        ("[a", ["[a"], ["a", "["]),
+        ("[?*[a", ["[x[a", "[xyz[a"], ["[[a", "xy[a"]),
+        ("[a\\]?", ["[a]x"], ["a", "ax", "[a]"]),
+        ("[a][b", ["a[b"], ["ab", "[a][b"]),
+        ("[[[a]", ["[", "a"], ["[[a]", "[[["]),
+        ("[a\\", ["[a\\"], ["a", "[a"]),
+        ("[^]", ["a", "]", "^"], ["", "ab"]),
+        ("a??b*", ["axyb", "axybc"], ["axb", "axyzb"]),
+        ("*a???", ["axyz", "aaaaa"], ["axy", "axyzv"]),
     ],
 )
 def test_a_glob_matches_the_whole_text(pattern: str, matching: list[str], other: list[str]) -> None:
@@ -321,3 +330,27 @@ def test_many_stars_do_not_multiply_the_work() -> None:
     glob = Glob("*a" * 30 + "b")
     assert not glob.matches(b"a" * 1000)
     assert glob.matches(b"a" * 999 + b"b")
+
+
+@pytest.mark.parametrize("name", ["regexp", "jobtype"])
+def test_a_pattern_of_more_than_a_kibibyte_is_refused(name: str) -> None:
+    def request(pattern: str) -> bytes:
+        return json.dumps({"cmd": "kill", "target": "dead", "filter": {name: pattern}}).encode()
+
+    Mutation(request("[" * 1024))
+    Mutation(request("é" * 512))
+    for pattern in ("[" * 1025, "é" * 513):
+        with pytest.raises(CommandError, match=f"^{name} is too long, max size is 1024 bytes$"):
+            Mutation(request(pattern))
+
+
+def test_many_question_marks_are_one_step_of_a_pattern() -> None:
+    assert _expression(_split_at_stars(b"?" * 1000 + b"a")[0]) == b".{1000}a"
+    assert not Glob("*" + "?" * 1000 + "b*").matches(b"a" * 100_000)
+    assert Glob("*" + "?" * 1000 + "b*").matches(b"a" * 100_000 + b"bc")
+
+
+def test_brackets_that_are_not_closed_are_gone_through_once() -> None:
+    """This ends at once; a scan to the end for each of them would not."""
+    [part] = _split_at_stars(b"[" * 300_000)
+    assert part == [rb"\["] * 300_000

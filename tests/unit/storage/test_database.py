@@ -14,7 +14,7 @@ from types import SimpleNamespace
 import pytest
 
 from faktory_tw.storage import database
-from faktory_tw.storage.database import DirectoryLock, Reserve, connect, is_full, migrate
+from faktory_tw.storage.database import DirectoryLock, Reserve, connect, is_full, is_locked, migrate
 from faktory_tw.storage.sqlite import SQLiteStore
 from faktory_tw.storage.store import StoreError
 from tests.unit.doubles import FakeClock, Faults
@@ -222,6 +222,41 @@ def test_a_server_runs_without_a_reserve_where_none_can_be_had(
     assert not reserve.give_up()
 
 
+@pytest.mark.usefixtures("disk")
+def test_the_reserve_is_taken_in_zeros_where_the_system_cannot_allocate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(os, "posix_fallocate")
+    monkeypatch.setattr(database, "RESERVE_BYTES", 2_500_000)
+    reserve = Reserve(tmp_path)
+    assert (tmp_path / "reserve").read_bytes() == bytes(2_500_000)
+    assert reserve.give_up()
+
+
+def test_a_reserve_that_an_earlier_server_left_is_held_however_little_room_there_is(
+    tmp_path: Path, disk: SimpleNamespace
+) -> None:
+    Reserve(tmp_path)
+    disk.free = 0
+    reserve = Reserve(tmp_path)
+    assert not reserve.wanted()
+    assert reserve.give_up()
+    assert not (tmp_path / "reserve").exists()
+
+
+def test_a_part_of_a_reserve_is_no_reserve(tmp_path: Path, disk: SimpleNamespace) -> None:
+    (tmp_path / "reserve").write_bytes(b"x" * (database.RESERVE_BYTES - 1))
+    disk.free = 0
+    reserve = Reserve(tmp_path)
+    assert not (tmp_path / "reserve").exists()
+    assert not reserve.give_up()
+
+
+def test_the_reserve_is_larger_than_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()  # the small files of the unit tests
+    assert 1.5 * database.LOG_PAGES * (4096 + 24) == database.RESERVE_BYTES
+
+
 def _failing(code: int) -> Callable[..., None]:
     def fail(*_: object) -> None:
         raise OSError(code, os.strerror(code))
@@ -244,3 +279,21 @@ def test_a_full_disk_is_told_from_other_faults(text: str, code: int | None, full
     if code is not None:
         error.sqlite_errorcode = code  # type: ignore[attr-defined,unused-ignore]
     assert is_full(error) is full
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "locked"),
+    [
+        ("database is locked", 5, True),
+        ("database is locked", None, True),
+        ("database is locked", 5 | 2 << 8, True),
+        ("database or disk is full", 13, False),
+        ("disk I/O error", 5 << 8 | 10, False),
+        ("disk I/O error", None, False),
+    ],
+)
+def test_a_locked_database_is_told_from_other_faults(text: str, code: int | None, locked: bool) -> None:
+    error = sqlite3.OperationalError(text)
+    if code is not None:
+        error.sqlite_errorcode = code  # type: ignore[attr-defined,unused-ignore]
+    assert is_locked(error) is locked

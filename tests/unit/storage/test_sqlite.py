@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import sqlite3
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from faktory_tw.storage import sqlite as module
 from faktory_tw.storage.sqlite import DURABILITIES, SQLiteStore
-from faktory_tw.storage.store import DayRecord, JobRecord, Place, PlaceRecord, QueueRecord, StoreError
+from faktory_tw.storage.store import DayRecord, JobRecord, Place, PlaceRecord, QueueRecord, StoreBusy, StoreError
 from tests.unit.doubles import FakeClock, Faults
 from tests.unit.storage.batches import OpenStore, add, body_of, commit, ids_on_disk, move
 
@@ -258,6 +261,62 @@ def test_once_a_second_means_once_a_second(
     assert len(synced) == 2
 
 
+def test_the_store_says_when_the_late_sync_is_due(
+    stores: OpenStore, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = stores(durability="second")
+    monkeypatch.setattr(module, "time", clock)
+    assert store.sync_due_in() is None
+    add(store, 1)
+    commit(store)
+    assert store.sync_due_in() == 1.0
+    clock.advance(0.75)
+    add(store, 2)
+    commit(store)
+    assert store.sync_due_in() == 0.25
+    store.sync_late()
+    assert store.sync_due_in() == 0.25
+    clock.advance(3)
+    assert store.sync_due_in() == 0.0
+    store.sync_late()
+    assert store.sync_due_in() is None
+
+
+def test_what_is_written_during_a_late_sync_is_synced_by_the_next(
+    stores: OpenStore, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The reactor's thread may write then."""
+    store = stores(durability="second")
+    monkeypatch.setattr(module, "time", clock)
+
+    def write_meanwhile(descriptor: int) -> None:
+        add(store, 2)
+        commit(store)
+
+    monkeypatch.setattr(os, "fdatasync", write_meanwhile)
+    add(store, 1)
+    commit(store)
+    clock.advance(1)
+    store.sync_late()
+    assert store.sync_due_in() == 1.0
+    monkeypatch.setattr(os, "fdatasync", lambda descriptor: None)
+
+
+def test_a_system_without_fdatasync_syncs_all_the_same(
+    stores: OpenStore, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = stores(durability="second")
+    synced: list[int] = []
+    monkeypatch.setattr(module, "time", clock)
+    monkeypatch.delattr(os, "fdatasync")
+    monkeypatch.setattr(os, "fsync", synced.append)
+    add(store, 1)
+    commit(store)
+    clock.advance(1)
+    store.sync_late()
+    assert len(synced) == 1
+
+
 def test_a_late_sync_that_fails_is_an_error(
     stores: OpenStore, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -276,7 +335,87 @@ def test_a_late_sync_that_fails_is_an_error(
     monkeypatch.undo()
 
 
+# -- other programs ------------------------------------------------------------------------------------------------
+
+
+class Shell:
+    """Another program with a write transaction; each sleep of the store advances the clock, and may end it."""
+
+    def __init__(self, store: SQLiteStore, clock: FakeClock) -> None:
+        self._connection = sqlite3.connect(store.path, isolation_level=None)
+        self._connection.execute("BEGIN IMMEDIATE")
+        self._clock = clock
+        self.monotonic = clock.monotonic
+        self.sleeps: list[float] = []
+        self.ends_after = 0
+
+    def sleep(self, seconds: float) -> None:
+        self.sleeps.append(seconds)
+        self._clock.advance(seconds)
+        if len(self.sleeps) == self.ends_after:
+            self.end()
+
+    def end(self) -> None:
+        self._connection.close()
+
+
+@pytest.fixture
+def shell(store: SQLiteStore, clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shell]:
+    shell = Shell(store, clock)
+    monkeypatch.setattr(module, "time", shell)
+    yield shell
+    shell.end()
+
+
+def test_a_batch_is_written_when_the_other_program_is_done(store: SQLiteStore, shell: Shell) -> None:
+    shell.ends_after = 7
+    add(store, 1)
+    batch = store.seal()
+    began = time.monotonic()
+    store.stage(batch)
+    store.write(batch)
+    store.written()
+    assert len(shell.sleeps) == 7
+    assert time.monotonic() - began < 10  # and not SQLite's own 30 seconds
+    assert ids_on_disk(store, "copy") == [1]
+
+
+def test_an_impatient_write_meets_a_locked_database_and_the_batch_can_be_written_later(
+    store: SQLiteStore, shell: Shell
+) -> None:
+    add(store, 1)
+    batch = store.seal()
+    with pytest.raises(StoreBusy, match=r"^another program holds a write transaction on .*faktory\.db$"):
+        store.write(batch, patient=False)
+    assert shell.sleeps == []
+    shell.end()
+    store.write(batch)
+    store.written()
+    assert ids_on_disk(store, "copy") == [1]
+
+
+def test_patience_with_another_program_has_an_end(store: SQLiteStore, shell: Shell) -> None:
+    add(store, 1)
+    with pytest.raises(StoreError, match=r"another program holds a write transaction on .*300 seconds") as caught:
+        store.write(store.seal())
+    assert not isinstance(caught.value, StoreBusy)
+    assert 299 < sum(shell.sleeps) < 301
+    assert (store.directory / "reserve").exists()
+
+
 # -- the end -------------------------------------------------------------------------------------------------------
+
+
+def test_reading_goes_on_until_the_store_is_closed(tmp_path: Path) -> None:
+    store = SQLiteStore(tmp_path / "data")
+    add(store, 1)
+    commit(store)
+    store.finish()
+    assert [row.id for row in store.read([1])] == [1]
+    store.close()
+    with pytest.raises(StoreError, match="closed"):
+        store.read([1])
+    assert not (tmp_path / "data" / "faktory.db-wal").exists()
 
 
 def test_what_was_written_is_there_after_the_end_and_what_was_sealed_is_not(stores: OpenStore, tmp_path: Path) -> None:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from faktory_tw.storage import database
 from faktory_tw.storage.sqlite import SQLiteStore
 from faktory_tw.storage.store import DayRecord, Place, QueueRecord, StoreError
-from tests.unit.doubles import FULL, IOERR, Faults, copy_directory
-from tests.unit.storage.batches import add, commit, copied, ids_on_disk, move
+from tests.unit.doubles import FULL, IOERR, FakeClock, Faults, copy_directory
+from tests.unit.storage.batches import OpenStore, add, commit, copied, ids_on_disk, move
 
 TABLES = ("jobs", "places", "queues", "workers", "days")
 
@@ -143,6 +146,67 @@ def test_a_checkpoint_that_fails_is_an_error(faults: Faults, store: SQLiteStore)
         store.upkeep()
 
 
+def test_a_checkpoint_that_finds_the_disk_full_gives_up_the_reserve_and_is_tried_again_later(
+    faults: Faults, stores: OpenStore, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is lost by putting it off: the log has all that was written."""
+    monkeypatch.setattr(database, "time", clock)  # which stands still: it is too early to take the reserve again
+    store = stores()
+    faults.fail("PRAGMA wal_checkpoint", FULL, times=1)
+    tried = []
+    for job_id in range(1, 402):
+        add(store, job_id)
+        commit(store)
+        if store.upkeep_due():
+            store.upkeep()
+            assert not (store.directory / "reserve").exists()
+            tried.append(job_id)
+    assert 2 <= len(tried) <= 5
+    assert 10 <= tried[1] - tried[0] <= 200
+    assert ids_on_disk(store, "copy") == list(range(1, 402))
+
+
+def test_after_the_reserve_was_given_up_the_log_is_copied_before_the_next_write(
+    faults: Faults, store: SQLiteStore
+) -> None:
+    """Then it is used from its beginning, and needs no more room."""
+    log = store.directory / "faktory.db-wal"
+    faults.fail("COMMIT", FULL, times=1)
+    add(store, *range(1, 200), text="x" * 4000)
+    commit(store)
+    assert store.upkeep_due()
+    store.upkeep()
+    assert not store.upkeep_due()
+    assert (store.directory / "faktory.db").stat().st_size > 199 * 4000
+    length = log.stat().st_size
+    add(store, *range(200, 300), text="x" * 4000)
+    commit(store)
+    assert log.stat().st_size == length
+
+
+def test_without_a_reserve_no_checkpoint_is_begun_that_the_disk_has_no_room_for(
+    faults: Faults, store: SQLiteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = store.directory / "faktory.db"
+    size = database.stat().st_size
+    disk = SimpleNamespace(f_bavail=100, f_frsize=4096)
+    monkeypatch.setattr(os, "statvfs", lambda path: disk)
+    faults.fail("COMMIT", FULL, times=1)
+    add(store, *range(1, 200), text="x" * 4000)
+    commit(store)
+    store.upkeep()
+    assert database.stat().st_size == size
+    tried_again = 0
+    while not store.upkeep_due() and tried_again < 1000:
+        tried_again += 1
+        add(store, 1000 + tried_again)
+        commit(store)
+    assert 10 <= tried_again <= 200
+    disk.f_bavail = 1000
+    store.upkeep()
+    assert database.stat().st_size > 199 * 4000
+
+
 # -- the log -------------------------------------------------------------------------------------------------------
 
 
@@ -167,6 +231,23 @@ def test_large_bodies_bring_the_checkpoint_forward(store: SQLiteStore) -> None:
     store.upkeep()
     assert not store.upkeep_due()
     assert ids_on_disk(store, "copy") == list(range(1, 10))
+
+
+def test_failures_bring_the_checkpoint_forward(store: SQLiteStore) -> None:
+    add(store, 1)
+    for _ in range(9):
+        move(store, 1, Place.RETRIES, failure=b"x" * 1_000_000)
+        commit(store)
+    assert store.upkeep_due()
+    store.upkeep()
+    assert not store.upkeep_due()
+
+
+def test_many_records_bring_the_checkpoint_forward(store: SQLiteStore) -> None:
+    for start in range(1, 100_001, 10_000):
+        store.batch.removed.update(dict.fromkeys(range(start, start + 10_000)))
+        commit(store)
+    assert store.upkeep_due()
 
 
 def test_a_cut_log_leaves_whole_batches_up_to_the_cut(store: SQLiteStore, tmp_path: Path) -> None:

@@ -88,8 +88,50 @@ def test_a_batch_with_anything_in_it_has_to_be_written(change: str) -> None:
     assert batch
 
 
-def test_a_batch_knows_the_bytes_of_its_bodies() -> None:
+def test_a_batch_counts_the_bytes_of_bodies_and_failures_and_some_for_each_record() -> None:
     batch = Batch(1)
     batch.add(job(1, b"x" * 100))
     batch.add(job(2, b"y" * 50))
-    assert batch.body_bytes == 150
+    moved = place(3)
+    moved.failure = b"z" * 25
+    batch.move(moved)
+    assert batch.content_bytes == 175
+    batch.remove(4)
+    assert batch.bytes_to_write == 175 + 4 * 100
+    batch.flush()
+    assert batch.bytes_to_write == 0
+
+
+def fill(batch: Batch, jobs: int = 0, places: int = 0, removed: int = 0, names: int = 0, body: int = 0) -> None:
+    for job_id in range(1, jobs + 1):
+        batch.add(job(job_id, b"x" * body))
+    for job_id in range(1001, 1001 + places):
+        batch.move(place(job_id))
+    for job_id in range(2001, 2001 + removed):
+        batch.remove(job_id)
+    batch.queues.update((f"q{number}", None) for number in range(names // 2))
+    batch.workers.update((f"w{number}", True) for number in range(names - names // 2))
+
+
+@pytest.mark.parametrize(
+    ("content", "small"),
+    [
+        ({}, True),
+        ({"jobs": 70, "places": 70, "removed": 60}, True),
+        ({"jobs": 70, "places": 70, "removed": 61}, False),
+        ({"names": 50}, True),
+        ({"names": 51}, False),
+        ({"jobs": 1, "body": 256 * 1024 - 100}, True),
+        ({"jobs": 1, "body": 256 * 1024 - 99}, False),
+    ],
+)
+def test_a_batch_is_small_when_it_has_few_records_names_and_bytes(content: dict[str, int], small: bool) -> None:
+    batch = Batch(1)
+    fill(batch, **content)
+    assert batch.small is small
+
+
+def test_a_flush_is_never_small() -> None:
+    batch = Batch(1)
+    batch.flush()
+    assert not batch.small

@@ -151,7 +151,7 @@ def test_a_failure_shows_nothing_of_the_server(house: House, monkeypatch: pytest
     def fail() -> None:
         raise ZeroDivisionError("secret inside")
 
-    monkeypatch.setattr(house.server, "info", fail)
+    monkeypatch.setattr(house.server, "health", fail)
     answer = ask(house, "/health")
     assert answer.status == 500
     assert b"secret inside" not in answer.body
