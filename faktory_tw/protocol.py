@@ -31,7 +31,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from faktory_tw import wire
-from faktory_tw.committer import Committer, Outbox
+from faktory_tw.committer import Committer, Outbox, Recipient
 from faktory_tw.core.manager import Reservation
 from faktory_tw.server import Server
 from faktory_tw.session import MOST_BEFORE_HELLO_BYTES, Session
@@ -384,7 +384,7 @@ class FaktoryProtocol(LineReceiver):
             self.transport.resumeProducing()
 
 
-def _hold_nothing(_recipient: FaktoryProtocol, _reply: bytes) -> int:
+def _hold_nothing(_recipient: Recipient, _reply: bytes) -> int:
     return 0
 
 

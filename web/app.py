@@ -7,6 +7,7 @@ import json
 
 from klein import Klein
 from twisted.python.failure import Failure
+from twisted.web.http import Request
 from twisted.web.iweb import IRequest
 from twisted.web.server import Site
 from werkzeug.exceptions import HTTPException
@@ -68,7 +69,7 @@ def _json(request: IRequest, value: object) -> bytes:
 class QuietSite(Site):
     """A site without an access log: Twisted dates its lines by the reactor's clock, which counts from no date here."""
 
-    def log(self, request: IRequest) -> None:
+    def log(self, request: Request) -> None:
         """Say nothing."""
 
 

@@ -14,7 +14,7 @@ Checkpoints
 
 Other programs
     Somebody's SQLite shell may hold the write lock. The writing connection never waits for it inside SQLite, for its
-    caller may be the reactor: :meth:`stage` leaves the batch be, and only a patient :meth:`write` waits.
+    caller may be the reactor: :meth:`stage` leaves the batch be, and only :meth:`write` waits.
 
 A full disk
     A write that finds no room gives up the reserve, which is larger than the log: the batch is written, and the log is
@@ -60,7 +60,6 @@ from faktory_tw.storage.store import (
     Place,
     PlaceRecord,
     QueueRecord,
-    StoreBusy,
     StoreError,
 )
 
@@ -229,13 +228,11 @@ class SQLiteStore:
         except sqlite3.Error:  # the writing thread will try again, wait for a lock, and report what is wrong
             self._roll_back()
 
-    def write(self, batch: Batch, patient: bool = True) -> None:
+    def write(self, batch: Batch) -> None:
         if not batch:
             return
         patience_ends = time.monotonic() + _PATIENCE_SECONDS
         while self._commit_meets_lock(batch):
-            if not patient:
-                raise StoreBusy(f"another program holds a write transaction on {self.path}")
             if time.monotonic() >= patience_ends:
                 raise StoreError(
                     f"cannot write: another program holds a write transaction on {self.path}"

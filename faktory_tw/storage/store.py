@@ -20,10 +20,6 @@ class StoreError(Exception):
     """The store cannot be opened, read or written. The text is for the operator and says what to do."""
 
 
-class StoreBusy(StoreError):
-    """Another program holds the database right now. Nothing was written; the same batch can be written later."""
-
-
 class Place(IntEnum):
     """Where a job is. It is in exactly one place, or it is gone."""
 
@@ -189,10 +185,9 @@ class IndexRow(NamedTuple):
 class Store(Protocol):
     """What the manager and the committer ask of an engine.
 
-    Two threads share a store. :meth:`upkeep` and :meth:`finish` belong to the writer's thread. :meth:`write` does, too,
-    but a small batch may be written in the reactor's thread, impatiently, while the writer's thread has neither a batch
-    nor upkeep to do. The writer's thread may call :meth:`sync_late` and :meth:`sync_due_in` meanwhile, and either thread
-    :meth:`upkeep_due`. Everything else, :meth:`stage` too, is called in the reactor's thread alone.
+    Two threads share a store. :meth:`write`, :meth:`upkeep_due`, :meth:`upkeep`, :meth:`sync_due_in`, :meth:`sync_late`
+    and :meth:`finish` belong to the writer's thread, everything else to the reactor's. :meth:`stage` is called only while
+    the writer's thread has neither a batch nor upkeep to do.
     """
 
     batch: Batch
@@ -221,11 +216,11 @@ class Store(Protocol):
         It never waits. What it could not do, for whatever reason, it leaves to :meth:`write`.
         """
 
-    def write(self, batch: Batch, patient: bool = True) -> None:
+    def write(self, batch: Batch) -> None:
         """Put a sealed batch on disk, as durably as the store was told to. Raises StoreError.
 
-        While another program holds the database a patient call waits, for minutes if need be; an impatient one, for
-        the reactor's thread, raises StoreBusy at once. The batch is then unwritten, and can be written by a later call.
+        While another program holds the database it waits, for minutes if need be. The caller asks :meth:`upkeep_due`
+        afterwards.
         """
 
     def upkeep_due(self) -> bool:

@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from faktory_tw.protocol import HANDSHAKE_SECONDS, MOST_BEFORE_HELLO_BYTES
-from faktory_tw.session import password_hash
+from faktory_tw.protocol import HANDSHAKE_SECONDS
+from faktory_tw.server import password_hash
+from faktory_tw.session import MOST_BEFORE_HELLO_BYTES
 from faktory_tw.storage.store import StoreError
 from faktory_tw.wire import OK
 from tests.unit.house import HELLO, Client, House, jid, job, named

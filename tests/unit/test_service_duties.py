@@ -231,7 +231,9 @@ def test_duties_that_take_longer_than_a_second_are_not_begun_a_second_time(
     monkeypatch.setattr(service.manager, "upkeep", lambda: True)
     for _ in range(5):
         stage.reactor.advance(1.0)
-        pending = [call for call in stage.reactor.getDelayedCalls() if call.func == service._upkeep_again]
+        pending = [
+            call for call in stage.reactor.getDelayedCalls() if getattr(call, "func", None) == service._upkeep_again
+        ]
         assert len(pending) == 1
 
 

@@ -9,8 +9,8 @@ import pytest
 
 from faktory_tw import __version__
 from faktory_tw.core.manager import Limits
-from faktory_tw.server import Challenge
-from faktory_tw.session import COMMANDS, password_hash
+from faktory_tw.server import Challenge, password_hash
+from faktory_tw.session import COMMANDS
 from faktory_tw.wire import Held
 from tests.unit.house import House, Talk, jid, job, named
 
