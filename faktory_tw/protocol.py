@@ -384,7 +384,7 @@ class FaktoryProtocol(LineReceiver):
             self.transport.resumeProducing()
 
 
-def _hold_nothing(_recipient: Recipient, _reply: bytes) -> int:
+def _hold_nothing(recipient: Recipient, reply: bytes) -> int:  # noqa: ARG001 - nobody is there
     return 0
 
 
