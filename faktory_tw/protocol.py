@@ -217,6 +217,8 @@ class FaktoryProtocol(LineReceiver):
             return
         if self._too_long and not (self._put_by or self._pending or self._stalled):
             self._refuse_long_line()
+        elif self._session is not None and self._session.waits and self._ends_next():
+            self._close_after_replies()
         else:
             self._pause_or_resume()
 

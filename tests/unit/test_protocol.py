@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import gc
 import random
 import re
-import weakref
 from collections.abc import Iterator
 
 import pytest
@@ -15,8 +13,6 @@ from hypothesis import strategies as st
 from faktory_tw.protocol import HANDSHAKE_SECONDS
 from faktory_tw.server import password_hash
 from faktory_tw.session import MOST_BEFORE_HELLO_BYTES
-from faktory_tw.storage.store import StoreError
-from faktory_tw.wire import OK
 from tests.unit.house import HELLO, Client, House, jid, job, named
 
 SAID = b"".join(
@@ -459,41 +455,3 @@ def test_garbage_on_one_connection_does_not_disturb_another(house: House) -> Non
         assert job_and_rest.endswith(b"\r\n+OK\r\n")
     assert house.failures == []
     assert house.queue_length() == 0
-
-
-def test_a_closed_connection_is_freed_without_the_collector(house: House) -> None:
-    client = house.connect()
-    client.say(b"PUSH " + job(1))
-    house.commit()
-    gone = weakref.ref(client.protocol)
-    gc.disable()
-    try:
-        client.protocol.connectionLost()
-        client.wire.unregisterProducer()
-        del client
-        assert gone() is None
-    finally:
-        gc.enable()
-
-
-def test_what_goes_wrong_when_a_connection_is_lost_is_reported(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    client, other = house.connect(), house.connect()
-    broken = StoreError("cannot read")
-
-    def fail(_waiter: object) -> None:
-        raise broken
-
-    monkeypatch.setattr(house.manager, "stop_waiting", fail)
-    client.say(b"FETCH default")
-    client.protocol.connectionLost()
-    assert house.failures == [broken]
-    other.say(b"QUEUE LATENCY b")
-    assert other.heard() == b'$7\r\n{"b":0}\r\n'
-
-
-def test_end_behind_a_waiting_fetch_does_not_swallow_an_acknowledgement(house: House) -> None:
-    client = house.connect()
-    client.say(b"PUSH " + job(1, queue='"other"'), b"FETCH default", b"END")
-    house.commit()
-    assert client.heard() == OK
-    assert client.wire.closed
