@@ -27,7 +27,7 @@ class Loader:
         self._queues = queues
         self._sets = sets
         self._moved: dict[_Lane, deque[tuple[int, int]]] = {}  # (position, id) of jobs that re-entered a queue
-        self.working: list[int] = []
+        self.working: list[int] = []  # by the end of their reservation, so about as they were fetched
         self.condemned = Fifo()
 
     def run(self) -> None:
@@ -40,7 +40,7 @@ class Loader:
                 fifo.append(job_id)
 
     def _load_placed(self) -> None:
-        timed: dict[int, list[tuple[float, int]]] = {place: [] for place in self._sets}
+        timed: dict[int, list[tuple[float, int]]] = {place: [] for place in (*self._sets, Place.WORKING)}
         for row in self._store.placed():
             if row.place == Place.QUEUED:
                 queue = self._queues.get(row.queue)
@@ -48,10 +48,9 @@ class Loader:
                     self.condemned.append(row.id)
                 else:
                     self._moved.setdefault((row.queue, row.priority), deque()).append((row.position, row.id))
-            elif row.place == Place.WORKING:
-                self.working.append(row.id)
             else:
                 timed[row.place].append((row.at or 0.0, row.id))
+        self.working = [job_id for _, job_id in sorted(timed.pop(Place.WORKING))]
         for place, entries in timed.items():
             self._sets[Place(place)].load(entries)
 

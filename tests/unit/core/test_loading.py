@@ -244,3 +244,14 @@ def test_a_load_changes_nothing_on_disk(engine: Engine) -> None:
     engine.fetch()
     engine.restart()
     assert not engine.manager.seal()
+
+
+def test_of_jobs_that_share_a_jid_the_one_fetched_first_is_the_oldest_after_a_restart_too(engine: Engine) -> None:
+    engine.push(jid="shared-jid", queue="a", reserve_for=600)
+    engine.push(jid="shared-jid", queue="b", reserve_for=600)
+    for queue in ("b", "a"):
+        assert engine.reserve(queue) is not None
+        engine.pass_time(1)
+    engine.restart()
+    assert engine.manager.ack("shared-jid", "")
+    assert [reservation.job.queue for reservation in engine.manager.reservations()] == ["a"]

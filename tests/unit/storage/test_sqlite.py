@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -371,12 +370,10 @@ def test_a_batch_is_written_when_the_other_program_is_done(store: SQLiteStore, s
     shell.ends_after = 7
     add(store, 1)
     batch = store.seal()
-    began = time.monotonic()
     store.stage(batch)
     store.write(batch)
     store.written()
     assert len(shell.sleeps) == 7
-    assert time.monotonic() - began < 10  # and not SQLite's own 30 seconds
     assert ids_on_disk(store, "copy") == [1]
 
 
