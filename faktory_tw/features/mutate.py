@@ -11,7 +11,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from itertools import groupby
-from typing import Literal
 
 import msgspec
 
@@ -26,8 +25,6 @@ _TARGETS = {"scheduled": Place.SCHEDULED, "retries": Place.RETRIES, "dead": Plac
 _MOST_GLOB_BYTES = 1024
 _ATOM = re.compile(rb"\\.|.", re.DOTALL)
 _ESCAPES = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
-
-Command = Literal["clear", "kill", "discard", "requeue"]
 
 
 class _Filter(msgspec.Struct, gc=False):

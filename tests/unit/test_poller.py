@@ -13,9 +13,14 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.python.failure import Failure
 
 from faktory_tw.poller import Poller, ReactorTurns, turns_of
+from tests.requirements import missing
 
-needs_epoll = pytest.mark.skipif(not hasattr(os, "eventfd"), reason="this system has no epoll or no eventfd")
-pytestmark = needs_epoll
+
+@pytest.fixture(autouse=True)
+def epoll() -> None:
+    """Only Linux has what is tested here."""
+    if not (hasattr(select, "epoll") and hasattr(os, "eventfd")):
+        missing("this system has no epoll or no eventfd")
 
 
 class Connection:
