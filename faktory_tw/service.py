@@ -118,7 +118,7 @@ class FaktoryService(Service):
             seconds=time.monotonic() - began,
         )
         turns = turns_of(self._reactor)
-        self._committer = Committer(turns, store, self.manager.seal, self.fail)
+        self._committer = Committer(turns, store, self.manager.seal, self.fail, self._one_client)
         self._committer.start()
         self.server = Server(
             self.manager, time, self._run_in_slices, settings.password, settings.description, self._log_flush
@@ -135,6 +135,9 @@ class FaktoryService(Service):
         self._open_ports(turns)
         self._every(LAZY_SECONDS, self._pulse)
         self._every(1.0, self._tick)
+
+    def _one_client(self) -> bool:
+        return len(self._factory.connections) <= 1
 
     def _open_ports(self, turns: ReactorTurns) -> None:
         """Bind all addresses first: nobody is to be served by a server that cannot start."""

@@ -30,7 +30,7 @@ class Place(IntEnum):
     WORKING = 4
 
 
-class JobRecord(msgspec.Struct, gc=False):
+class JobRecord(msgspec.Struct, array_like=True, gc=False):
     """A job as it was pushed; written once, never changed. Its first place is its queue, or the scheduled set."""
 
     id: int
@@ -41,7 +41,7 @@ class JobRecord(msgspec.Struct, gc=False):
     body: bytes
 
 
-class PlaceRecord(msgspec.Struct, gc=False):
+class PlaceRecord(msgspec.Struct, array_like=True, gc=False):
     """Where a job is now, once it has left its first place. ``at`` is the due time, or when a dead job is dropped."""
 
     id: int
@@ -97,7 +97,7 @@ class Batch:
 
     ``number`` grows by one a batch. ``flushed`` says that everything older is to be forgotten first. In ``queues`` and
     ``workers`` the value None stands for a row to delete. ``content_bytes`` counts bodies and failures, those of
-    records that were replaced or removed again in the same batch included.
+    places that were replaced or removed again in the same batch included.
     """
 
     __slots__ = ("number", "flushed", "jobs", "places", "removed", "queues", "workers", "days", "content_bytes")
@@ -128,14 +128,31 @@ class Batch:
 
     def remove(self, job_id: int) -> None:
         """A job is finished, or was dropped."""
-        if self.jobs.pop(job_id, None) is None:
+        record = self.jobs.pop(job_id, None)
+        if record is None:
             self.removed[job_id] = None
+        else:
+            self.content_bytes -= len(record.body)
         self.places.pop(job_id, None)
 
     def flush(self) -> None:
         """Everything recorded up to now is forgotten."""
         self._clear()
         self.flushed = True
+
+    def absorb(self, later: Batch) -> None:
+        """Lay a later batch over this one."""
+        if later.flushed:
+            self.flush()
+        self.jobs.update(later.jobs)
+        self.places.update(later.places)
+        self.content_bytes += later.content_bytes
+        for job_id in later.removed:
+            self.remove(job_id)
+        self.queues.update(later.queues)
+        self.workers.update(later.workers)
+        if later.days:
+            self.days = list({record.day: record for record in self.days + later.days}.values())
 
     @property
     def bytes_to_write(self) -> int:
@@ -144,7 +161,7 @@ class Batch:
 
     @property
     def small(self) -> bool:
-        """Whether its statements take so short a time that the reactor's thread may run them."""
+        """Whether it is small enough for the journal, and for the reactor's thread to write."""
         return (
             not self.flushed
             and self.bytes_to_write <= _SMALL_BYTES
@@ -186,11 +203,12 @@ class Store(Protocol):
     """What the manager and the committer ask of an engine.
 
     Two threads share a store. :meth:`write`, :meth:`upkeep_due`, :meth:`upkeep`, :meth:`sync_due_in`, :meth:`sync_late`
-    and :meth:`finish` belong to the writer's thread, everything else to the reactor's. :meth:`stage` is called only while
-    the writer's thread has neither a batch nor upkeep to do.
+    and :meth:`finish` belong to the writer's thread, everything else to the reactor's. :meth:`write_at_once` is called
+    only while the writer's thread has neither a batch nor upkeep to do.
     """
 
     batch: Batch
+    waits_for_disk: bool  # whether a write does
 
     def contents(self) -> Contents:
         """Everything but the jobs, once, at start."""
@@ -210,10 +228,14 @@ class Store(Protocol):
     def written(self) -> None:
         """The sealed batch is on disk."""
 
-    def stage(self, batch: Batch) -> None:
-        """Do the part of :meth:`write` that needs no disk; it may be left out. Only while nothing is being written.
+    def unsealed(self) -> bool:
+        """Whether there is anything to seal: changes, or older ones whose time in the journal is over."""
 
-        It never waits. What it could not do, for whatever reason, it leaves to :meth:`write`.
+    def write_at_once(self, batch: Batch) -> bool:
+        """Do what :meth:`write` does, in the reactor's thread. Raises StoreError.
+
+        False: nothing was done, for that would have taken long, or meant to wait for more than one sync of the disk;
+        it is left to :meth:`write`.
         """
 
     def write(self, batch: Batch) -> None:

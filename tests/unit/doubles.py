@@ -118,8 +118,11 @@ def delivered(reservation: Reservation) -> dict[str, Any]:
 class Engine:
     """A job manager on a store in ``directory``. Nothing reaches the disk before :meth:`commit`."""
 
-    def __init__(self, directory: Path, clock: FakeClock | None = None, **limits: Any) -> None:
+    def __init__(
+        self, directory: Path, clock: FakeClock | None = None, journal_seconds: float = 0.0, **limits: Any
+    ) -> None:
         self.directory = directory
+        self.journal_seconds = journal_seconds
         self.clock = clock or FakeClock()
         self.dice = Dice()
         self.limits = Limits(**limits)
@@ -129,7 +132,7 @@ class Engine:
 
     def start(self) -> None:
         """Open the directory and load what is in it. The system may do without syncs: no power fails in a test."""
-        self.store = SQLiteStore(self.directory, "os")
+        self.store = SQLiteStore(self.directory, "os", self.journal_seconds, self.clock.monotonic)
         self.manager = JobManager(self.store, self.clock, self.dice, self.limits)
         self.manager.load()
         self._running = True

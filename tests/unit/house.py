@@ -83,6 +83,8 @@ class Disk:
         self.broken: BaseException | None = None
         self.fails: dict[str, BaseException] = {}  # by the name of the method
         self.wants_upkeep = False
+        self.waits_for_disk = True
+        self.writes_at_once = True
         self._rows: dict[int, JobRow] = {}
         self.sealed: Batch | None = None
         self._permits = Semaphore(0)
@@ -127,8 +129,16 @@ class Disk:
         self._did("write")
         _apply(batch, self._rows)
 
-    def stage(self, batch: Batch) -> None:
-        self._did("stage")
+    def unsealed(self) -> bool:
+        return bool(self.batch)
+
+    def write_at_once(self, batch: Batch) -> bool:
+        self._did("write at once")
+        if not self.writes_at_once:
+            return False
+        self.writes.append(batch)
+        _apply(batch, self._rows)
+        return True
 
     def upkeep_due(self) -> bool:
         return self.wants_upkeep

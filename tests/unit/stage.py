@@ -76,6 +76,7 @@ class Stage:
         self.reactor = ServiceReactor()
         self.disk = Disk()
         self.disk.let_through(100_000)
+        self.disk.writes_at_once = False
         self.events = self.disk.events
         self.logged: list[Any] = []
         self.handlers: dict[int, Callable[..., None]] = {}
@@ -129,6 +130,7 @@ class Stage:
         self.reactor.turn()
         while self.disk.sealed is not None:
             self.reactor.run_report()
+            self.reactor.turn()
 
     def commit_failing(self) -> None:
         """Have the next write fail, and the service draw its conclusions."""

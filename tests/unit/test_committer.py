@@ -12,8 +12,6 @@ from faktory_tw.poller import ReactorTurns
 from faktory_tw.storage.store import StoreError
 from tests.unit.house import PATIENCE_SECONDS, Disk, Reactor, broken_disk
 
-LARGE = 1000  # records of a batch that is not staged
-
 
 class Connection:
     """Notes what it may send: a list for each write."""
@@ -34,7 +32,10 @@ class Office:
         self.disk = Disk()
         self.failures: list[BaseException] = []
         self.ended = 0
-        self.committer = Committer(ReactorTurns(self.reactor), self.disk, self.disk.seal, self.failures.append)
+        self.alone = False
+        self.committer = Committer(
+            ReactorTurns(self.reactor), self.disk, self.disk.seal, self.failures.append, lambda: self.alone
+        )
         self.committer.start()
         self._changes = 0
 
@@ -225,21 +226,99 @@ def test_a_long_command_has_its_changes_written_soon(office: Office) -> None:
 # -- what is done where ------------------------------------------------------------------------------------------------
 
 
-def test_a_small_batch_is_staged_before_it_is_written(office: Office, connection: Connection) -> None:
+def test_while_there_are_others_a_write_is_the_threads(office: Office, connection: Connection) -> None:
     office.acknowledge(connection, b"a")
     office.reactor.turn()
-    assert office.disk.events == ["stage"]
+    assert office.disk.events == []
     office.land()
-    assert office.disk.events == ["stage", "write"]
+    assert office.disk.events == ["write"]
 
 
-@pytest.mark.parametrize("changes", [0, LARGE])
-def test_an_empty_or_large_batch_is_left_to_the_thread(office: Office, connection: Connection, changes: int) -> None:
-    office.change(changes)
+def test_a_lone_client_is_answered_in_the_same_turn(office: Office, connection: Connection) -> None:
+    office.alone = True
+    for number in range(3):
+        office.acknowledge(connection, b"%d" % number)
+        assert len(connection.sent) == number
+        office.reactor.turn()
+    assert connection.sent == [[b"0"], [b"1"], [b"2"]]
+    assert office.disk.events == ["write at once"] * 3
+    assert len(office.disk.writes) == 3
+
+
+def test_a_disk_that_is_not_waited_for_is_written_to_in_the_same_turn(office: Office, connection: Connection) -> None:
+    office.disk.waits_for_disk = False
+    other = Connection()
+    office.acknowledge(connection, b"a")
+    office.acknowledge(other, b"b")
+    office.reactor.turn()
+    assert (connection.sent, other.sent) == ([[b"a"]], [[b"b"]])
+    assert office.disk.events == ["write at once"]
+
+
+def test_what_takes_longer_is_left_to_the_thread_and_keeps_its_order(office: Office, connection: Connection) -> None:
+    office.alone = True
+    office.disk.writes_at_once = False
+    office.acknowledge(connection, b"a")
+    office.reactor.turn()
+    assert connection.sent == []
+    office.disk.writes_at_once = True
+    office.acknowledge(connection, b"b")
+    office.reactor.turn()
+    assert connection.sent == []
+    office.land()
+    assert connection.sent == [[b"a"]], "only then is the second batch sealed"
+    office.reactor.turn()
+    assert connection.sent == [[b"a"], [b"b"]]
+    assert office.disk.events == ["write at once", "write", "write at once"]
+
+
+def test_who_becomes_alone_while_a_batch_is_written_is_not_overtaken(office: Office, connection: Connection) -> None:
+    office.acknowledge(connection, b"a")
+    office.reactor.turn()
+    office.acknowledge(connection, b"b")
+    office.alone = True
+    office.land()
+    office.reactor.turn()
+    assert connection.sent == [[b"a"], [b"b"]]
+
+
+def test_a_reply_to_what_a_reply_caused_leaves_too(office: Office) -> None:
+    """A delivery that fails gives its job back, and holds again."""
+
+    class Chained(Connection):
+        def send_committed(self, outbox: Outbox, replies: list[bytes]) -> None:
+            super().send_committed(outbox, replies)
+            if len(self.sent) == 1:
+                office.acknowledge(self, b"next")
+
+    office.alone = True
+    connection = Chained()
+    office.acknowledge(connection, b"first")
+    office.reactor.turn()
+    office.reactor.turn()
+    assert connection.sent == [[b"first"], [b"next"]]
+
+
+def test_upkeep_is_the_threads_whoever_wrote(office: Office, connection: Connection) -> None:
+    office.alone = True
+    office.disk.wants_upkeep = True
+    office.acknowledge(connection, b"a")
+    office.reactor.turn()
+    assert connection.sent == [[b"a"]]
+    office.acknowledge(connection, b"b")
+    office.reactor.turn()
+    assert connection.sent == [[b"a"]], "nothing is written during upkeep"
+    office.disk.wants_upkeep = False
+    office.reactor.run_report()
+    office.reactor.turn()
+    assert connection.sent == [[b"a"], [b"b"]]
+    assert office.disk.events == ["write at once", "upkeep", "write at once"]
+
+
+def test_a_batch_without_changes_goes_its_way_like_any_other(office: Office, connection: Connection) -> None:
     office.committer.hold(connection, b"a")
     office.reactor.turn()
     office.land()
-    assert office.disk.events == ["write"]
     assert connection.sent == [[b"a"]]
 
 
@@ -253,8 +332,9 @@ def test_replies_do_not_wait_for_upkeep(office: Office, connection: Connection) 
     office.reactor.turn()
     assert len(office.disk.batch.removed) == 1, "sealed though the thread is busy"
     office.reactor.run_report()
-    assert office.disk.events == ["stage", "write", "upkeep", "stage"]
+    assert office.disk.events == ["write", "upkeep"]
     office.disk.wants_upkeep = False
+    office.reactor.turn()
     office.land()
     assert connection.sent == [[b"a"], [b"b"]]
 
@@ -325,16 +405,25 @@ def test_failed_upkeep_is_a_failure(office: Office, connection: Connection) -> N
     assert connection.sent == [[b"a"]]
 
 
-def test_failed_staging_does_not_bring_everything_to_a_standstill() -> None:
-    office, connection = Office(), Connection()
-    office.disk.fails["stage"] = ZeroDivisionError("oops")
+def test_a_failure_in_the_reactors_thread_is_one_of_the_disk(office: Office, connection: Connection) -> None:
+    office.alone = True
+    office.disk.fails["write at once"] = broken_disk()
     office.acknowledge(connection, b"a")
     office.reactor.turn()
-    if not office.failures:
-        office.land()
-    assert office.failures or connection.sent == [[b"a"]]
+    office.acknowledge(connection, b"b")
+    office.reactor.turn()
+    assert office.failures == [office.disk.fails["write at once"]]
+    assert connection.sent == []
     office.close()
     assert office.ended
+
+
+def test_a_lone_client_does_not_keep_the_server_from_closing(office: Office, connection: Connection) -> None:
+    office.alone = True
+    office.acknowledge(connection, b"a")
+    office.close()
+    assert connection.sent == [[b"a"]]
+    assert office.ended == 1
 
 
 # -- the end -----------------------------------------------------------------------------------------------------------

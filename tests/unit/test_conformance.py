@@ -64,7 +64,7 @@ def houses(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str | None
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(database, "RESERVE_BYTES", 65_536)
         houses = {
-            password: House(SQLiteStore(tmp_path_factory.mktemp("data"), "os"), password, epoch=RECORDED_AT)
+            password: House(SQLiteStore(tmp_path_factory.mktemp("data"), "second"), password, epoch=RECORDED_AT)
             for password in {case.password for case in CONVERSATIONS}
         }
         yield houses

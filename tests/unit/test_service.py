@@ -101,7 +101,7 @@ def test_a_stop_closes_the_door_then_writes_then_closes(stage: Stage) -> None:
     assert producer.heard() == b""
     stage.reactor.run_report()
     assert producer.heard() == OK
-    assert [event for event in stage.events if event != "stage"] == [
+    assert [event for event in stage.events if event != "write at once"] == [
         "stop listening to commands",
         "write",
         "finish",

@@ -20,6 +20,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from faktory_tw.core.manager import Reservation
 from faktory_tw.core.workers import State, Worker
+from faktory_tw.storage.journal import JOURNAL_SECONDS
 from faktory_tw.storage.store import Batch, Place
 from faktory_tw.times import rfc3339
 from faktory_tw.wire import CommandError
@@ -61,7 +62,7 @@ class Machine(RuleBasedStateMachine):
         in_memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # a thousand starts sync a file each
         self.directory = Path(tempfile.mkdtemp(prefix="faktory-model-", dir=in_memory))
         self.clock = FakeClock()
-        self.engine = Engine(self.directory / "data", self.clock)
+        self.engine = Engine(self.directory / "data", self.clock, JOURNAL_SECONDS)
         self.engine.dice.number = DICE
         self.model = Reference(self.clock, DICE)
         self.committed = Kept()
@@ -219,29 +220,27 @@ class Machine(RuleBasedStateMachine):
     # -- disk ----------------------------------------------------------------------------------------------------
 
     @precondition(lambda self: self.sealed is None)
-    @rule(staged=st.booleans())
-    def seal(self, staged: bool) -> None:
+    @rule()
+    def seal(self) -> None:
         """A batch is on its way to the disk while the next one is filled."""
-        batch = self.engine.manager.seal()
-        self.sealed = batch, self.model.snapshot()
-        if staged and batch:
-            self.engine.store.stage(batch)
+        self.sealed = self.engine.manager.seal(), self.model.snapshot()
 
     @precondition(lambda self: self.sealed is not None)
-    @rule()
-    def land(self) -> None:
+    @rule(at_once=st.booleans())
+    def land(self, at_once: bool) -> None:
         assert self.sealed is not None
         batch, self.committed = self.sealed
-        self.engine.store.write(batch)
+        if not (at_once and self.engine.store.write_at_once(batch)):
+            self.engine.store.write(batch)
         self.engine.store.written()
         self.sealed = None
 
     @rule(checkpoint=st.booleans())
     def commit(self, checkpoint: bool) -> None:
         if self.sealed is not None:
-            self.land()
-        self.seal(staged=False)
-        self.land()
+            self.land(at_once=False)
+        self.seal()
+        self.land(at_once=False)
         if checkpoint:
             self.engine.store.upkeep()
 
@@ -259,7 +258,7 @@ class Machine(RuleBasedStateMachine):
             self.begin_anew()
         else:
             if self.sealed is not None:
-                self.land()
+                self.land(at_once=False)
             self.engine.restart()
             self.committed = self.model.snapshot()
             self.begin_anew()

@@ -15,11 +15,14 @@ from tests.unit.storage.batches import OpenStore
 
 @pytest.fixture
 def stores(tmp_path: Path) -> Iterator[OpenStore]:
-    """Opens stores, in directories of the test, and closes them at its end."""
+    """Opens stores, in directories of the test, and closes them at its end.
+
+    They put everything into the tables at once, so that a test sees there what it wrote.
+    """
     opened: list[SQLiteStore] = []
 
-    def make(directory: Path | None = None, durability: str = "os") -> SQLiteStore:
-        opened.append(SQLiteStore(directory or tmp_path / "data", durability))
+    def make(directory: Path | None = None, durability: str = "os", journal_seconds: float = 0.0) -> SQLiteStore:
+        opened.append(SQLiteStore(directory or tmp_path / "data", durability, journal_seconds))
         return opened[-1]
 
     yield make

@@ -200,17 +200,6 @@ def test_a_sealed_batch_is_not_changed_by_what_comes_after_it(store: SQLiteStore
     assert list(store.batch.removed) == [1]
 
 
-def test_a_staged_batch_is_not_on_disk_before_it_is_written(store: SQLiteStore) -> None:
-    add(store, 1)
-    batch = store.seal()
-    store.stage(batch)
-    assert ids_on_disk(store, "staged") == []
-    store.write(batch)
-    store.written()
-    assert ids_on_disk(store, "written") == [1]
-    assert [row.id for row in store.read([1])] == [1]
-
-
 def test_an_empty_batch_writes_nothing(store: SQLiteStore, tmp_path: Path) -> None:
     before = (store.directory / "faktory.db-wal").read_bytes()
     commit(store)
@@ -284,7 +273,7 @@ def test_the_store_says_when_the_late_sync_is_due(
 def test_what_is_written_during_a_late_sync_is_synced_by_the_next(
     stores: OpenStore, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The reactor's thread may write then."""
+    """The system tells nobody whether it took part."""
     store = stores(durability="second")
     monkeypatch.setattr(module, "time", clock)
 
@@ -369,10 +358,7 @@ def shell(store: SQLiteStore, clock: FakeClock, monkeypatch: pytest.MonkeyPatch)
 def test_a_batch_is_written_when_the_other_program_is_done(store: SQLiteStore, shell: Shell) -> None:
     shell.ends_after = 7
     add(store, 1)
-    batch = store.seal()
-    store.stage(batch)
-    store.write(batch)
-    store.written()
+    commit(store)
     assert len(shell.sleeps) == 7
     assert ids_on_disk(store, "copy") == [1]
 

@@ -47,11 +47,10 @@ STATEMENTS = [
 ]
 
 
-@pytest.mark.parametrize("staged", [False, True])
 @pytest.mark.parametrize("code", [IOERR, FULL])
 @pytest.mark.parametrize("statement", STATEMENTS)
 def test_a_batch_that_cannot_be_written_is_an_error_and_nothing_of_it_is_visible(
-    statement: str, code: int, staged: bool, faults: Faults, store: SQLiteStore
+    statement: str, code: int, faults: Faults, store: SQLiteStore
 ) -> None:
     add(store, 1)
     store.batch.queues = {"r": QueueRecord("r", False, 1)}
@@ -61,8 +60,6 @@ def test_a_batch_that_cannot_be_written_is_an_error_and_nothing_of_it_is_visible
     full_batch(store)
     batch = store.seal()
     faults.fail(statement, code)
-    if staged:
-        store.stage(batch)
     with pytest.raises(StoreError, match=r"^cannot write .*(disk I/O error|database or disk is full)$"):
         store.write(batch)
     faults.heal()
@@ -84,18 +81,15 @@ def dump(store: SQLiteStore, name: str) -> list[str]:
         copy.close()
 
 
-@pytest.mark.parametrize("staged", [False, True])
 @pytest.mark.parametrize("statement", ["INSERT INTO jobs", "COMMIT"])
 def test_the_reserve_is_given_up_when_the_disk_is_full_and_the_batch_is_written(
-    statement: str, staged: bool, faults: Faults, store: SQLiteStore
+    statement: str, faults: Faults, store: SQLiteStore
 ) -> None:
     reserve = store.directory / "reserve"
     assert reserve.stat().st_size > 0
     full_batch(store)
     batch = store.seal()
-    faults.fail(statement, FULL, times=2 if staged and statement != "COMMIT" else 1)
-    if staged:
-        store.stage(batch)
+    faults.fail(statement, FULL, times=1)
     store.write(batch)
     store.written()
     assert not reserve.exists()
