@@ -29,6 +29,7 @@ from zope.interface import implementer
 
 _READ_BYTES = 65_536
 _MOST_READS = 512  # connections looked at in one go
+_LINGER_SECONDS = 0.001  # the least that epoll can wait
 _MOST_SECONDS = 0.02  # of reading before the reactor looks at anything else
 _log = Logger()
 
@@ -107,11 +108,20 @@ class Poller(ReactorTurns):
         """Read every connection that has something to say, then do what waits for the end of the turn.
 
         Clients that were answered may speak again at once, so it looks again, as long as somebody does, before the
-        reactor goes on to its other readers and timers.
+        reactor goes on to its other readers and timers. When nobody does, and no timer is due, it waits here for a
+        moment: the way through the reactor's loop would cost a lone client a tenth of its time.
         """
         self._until = time.monotonic() + _MOST_SECONDS
-        while (events := self._epoll.poll(0, _MOST_READS)) and self._turn(events):
-            pass
+        poll = self._epoll.poll
+        events = poll(0, _MOST_READS)
+        while events and self._turn(events):
+            events = poll(0, _MOST_READS)
+            if not events and self._may_linger():
+                events = poll(_LINGER_SECONDS, _MOST_READS)
+
+    def _may_linger(self) -> bool:
+        due = self._reactor.timeout()
+        return due is None or due > _LINGER_SECONDS
 
     def _turn(self, events: list[tuple[int, int]]) -> bool:
         """Read these, and do what waits for the end of the turn. Returns whether there is time for another."""

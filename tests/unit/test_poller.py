@@ -68,11 +68,26 @@ class Connection:
             os.close(self._other_end)
 
 
+class Reactor(MemoryReactorClock):
+    """A reactor that says when its next timer is due, and calls back whoever wants to know that it was asked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.due: float | None = 0.0
+        self.asked: list[Any] = []
+
+    def timeout(self) -> float | None:
+        for call in self.asked:
+            call()
+        self.asked.clear()
+        return self.due
+
+
 class Room:
     """A poller and two connections that it reads. `log` has what happened, in order."""
 
     def __init__(self) -> None:
-        self.reactor = MemoryReactorClock()
+        self.reactor = Reactor()
         self.poller = Poller(self.reactor)
         self.first, self.second = Connection(self.poller), Connection(self.poller)
         self.log: list[str] = []
@@ -110,6 +125,17 @@ def test_every_connection_that_has_something_to_say_is_read(room: Room) -> None:
     room.poller.doRead()
     room.poller.doRead()
     assert (room.first.received, room.second.received) == ([b"a"], [b"a", b"b"])
+
+
+@pytest.mark.parametrize(("due", "heard"), [(None, [b"late"]), (5.0, [b"late"]), (0.001, []), (0.0, [])])
+def test_it_waits_a_moment_for_what_comes_late_but_not_when_a_timer_is_due(
+    room: Room, due: float | None, heard: list[bytes]
+) -> None:
+    room.reactor.due = due
+    room.reactor.asked.append(lambda: room.second.say(b"late"))
+    room.first.say(b"x")
+    room.poller.doRead()
+    assert room.second.received == heard
 
 
 def test_what_is_asked_for_amid_a_turn_is_done_at_its_end(room: Room) -> None:
