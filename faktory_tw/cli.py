@@ -45,14 +45,21 @@ def _add_load(commands: Any) -> None:
         description="Push, fetch and acknowledge jobs as fast as the server lets, and say how fast that was. The jobs "
         "go to queues of their own, load-0 to load-4, which are removed before and after.",
     )
-    load.set_defaults(run=_load)
-    load.add_argument("--url", help="tcp://:password@host:port [default: FAKTORY_URL, else tcp://localhost:7419]")
+    load.set_defaults(run=_load, refuse=load.error)
+    load.add_argument(
+        "--url",
+        type=_address,
+        default=os.environ.get("FAKTORY_URL") or "tcp://localhost:7419",
+        help="tcp://:password@host:port [default: FAKTORY_URL, else tcp://localhost:7419]",
+    )
     load.add_argument("--jobs", type=_positive, default=30_000, metavar="N", help="jobs in all [30000]")
     load.add_argument("--connections", type=_positive, default=10, metavar="N", help="connections [10]")
     load.add_argument("--pipeline", type=_positive, default=1, metavar="N", help="commands in flight on each [1]")
     load.add_argument("--bulk", type=_positive, default=1, metavar="N", help="jobs a PUSHB; 1 is PUSH [1]")
     load.add_argument("--size", type=_natural, default=0, metavar="BYTES", help="bytes added to each job [0]")
-    load.add_argument("--processes", type=_positive, default=0, metavar="N", help="processes [half the processors]")
+    load.add_argument(
+        "--processes", type=_positive, default=0, metavar="N", help="processes [half the processors]; mixed: 1"
+    )
     load.add_argument(
         "--mode",
         choices=MODES,
@@ -64,36 +71,39 @@ def _add_load(commands: Any) -> None:
 
 
 def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"must be 1 or more, not {number}")
-    return number
+    return _whole_number(text, 1)
 
 
 def _natural(text: str) -> int:
-    number = int(text)
-    if number < 0:
-        raise argparse.ArgumentTypeError(f"must be 0 or more, not {number}")
+    return _whole_number(text, 0)
+
+
+def _whole_number(text: str, least: int) -> int:
+    try:
+        number = int(text)
+    except ValueError:
+        number = least - 1
+    if number < least:
+        raise argparse.ArgumentTypeError(f"must be a whole number of {least} or more, not {text!r}")
     return number
 
 
-def _address(url: str | None) -> tuple[str, int, str | None]:
-    """Host, port and password of a server's URL, by default that of FAKTORY_URL."""
-    given = url or os.environ.get("FAKTORY_URL") or "tcp://localhost:7419"
-    parts = urlsplit(given)
+def _address(url: str) -> tuple[str, int, str | None]:
+    """Host, port and password of a server's URL."""
     try:
+        parts = urlsplit(url)
         port = parts.port or 7419
-    except ValueError:
-        raise LoadError(f"{given!r} has no usable port") from None
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{url!r}: {error}") from None
     if parts.scheme != "tcp" or not parts.hostname:
-        raise LoadError(f"{given!r} is no URL such as tcp://:password@localhost:7419")
+        raise argparse.ArgumentTypeError(f"{url!r} is no URL such as tcp://:password@localhost:7419")
     return parts.hostname, port, unquote(parts.password) if parts.password else None
 
 
 def _load(options: argparse.Namespace) -> int:
-    host, port, password = _address(options.url)
     if options.mode == "mixed" and options.connections < 2:
-        raise LoadError("mode mixed needs two connections or more: --connections 2")
+        options.refuse("mode mixed needs two connections or more: --connections 2")
+    host, port, password = options.url
     plan = Plan(
         host,
         port,
@@ -114,15 +124,18 @@ def _load(options: argparse.Namespace) -> int:
             sys.stderr.write(f"\r\033[K{phase}: {done:,} of {plan.jobs:,} jobs, {rate:,.0f} a second")
             sys.stderr.flush()
 
-    result = run(plan, progress)
-    if shown:
-        sys.stderr.write("\r\033[K")
+    try:
+        result = run(plan, progress)
+    finally:
+        if shown:
+            sys.stderr.write("\r\033[K")
     sys.stdout.write(json.dumps(_summary(result)) + "\n" if options.json else _report(plan, result))
     return 0
 
 
 def _percentile(ordered: list[float], part: float) -> float:
-    return ordered[min(int(len(ordered) * part), len(ordered) - 1)]
+    """The least of them that ``part`` of all do not exceed."""
+    return ordered[math.ceil(len(ordered) * part) - 1]
 
 
 def _summary(result: Result) -> dict[str, Any]:

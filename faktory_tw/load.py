@@ -4,7 +4,9 @@ Each connection plays a script, a generator that yields the commands to send nex
 Several processes share the connections, each with one selector, so that the generator is seldom the limit; still, it is
 Python, and on a small machine it takes its part of the processor from the server it measures.
 
-Jobs go to queues of their own, ``load-0`` to ``load-4``, which are removed before and after.
+Jobs go to queues of their own, ``load-0`` to ``load-4``, which are removed before and after, also when the run fails or
+is interrupted: then each connection ends what it has begun, first. A job whose connection cannot is never tried again,
+because it has ``retry`` 0.
 """
 
 from __future__ import annotations
@@ -13,13 +15,16 @@ import json
 import multiprocessing
 import os
 import selectors
+import signal
 import socket
 import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from itertools import count
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection as Pipe
 from multiprocessing.connection import wait
+from multiprocessing.process import BaseProcess
 from typing import Any
 
 from faktory_tw.server import password_hash
@@ -29,6 +34,7 @@ MODES = ("cycle", "push", "drain", "mixed")
 _REPORT_SECONDS = 0.2
 _FETCHES = [f"FETCH {' '.join(QUEUES[first:] + QUEUES[:first])}\r\n".encode() for first in range(len(QUEUES))]
 _TIMEOUT_SECONDS = 60.0
+_STOP_SECONDS = 10.0
 
 Script = Generator[tuple[str, bytes, int], list[bytes], None]
 
@@ -76,7 +82,10 @@ def connect(plan: Plan) -> socket.socket:
     try:
         sock = socket.create_connection((plan.host, plan.port), timeout=_TIMEOUT_SECONDS)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        hi = json.loads(_line(sock).removeprefix(b"+HI "))
+        greeting = _line(sock)
+        if not greeting.startswith(b"+HI "):
+            raise _refusal(plan, greeting)
+        hi = json.loads(greeting[4:])
         hello: dict[str, Any] = {"v": 2, "hostname": socket.gethostname(), "pid": os.getpid(), "labels": ["load"]}
         if "s" in hi:
             hello["pwdhash"] = password_hash(plan.password or "", hi["s"], hi["i"])
@@ -85,8 +94,12 @@ def connect(plan: Plan) -> socket.socket:
     except (OSError, ValueError) as error:
         raise LoadError(f"cannot connect to {plan.host}:{plan.port}: {error}") from None
     if answer != b"+OK":
-        raise LoadError(f"the server at {plan.host}:{plan.port} answers {answer.decode('utf-8', 'replace')!r}")
+        raise _refusal(plan, answer)
     return sock
+
+
+def _refusal(plan: Plan, answer: bytes) -> LoadError:
+    return LoadError(f"the server at {plan.host}:{plan.port} answers {answer.decode('utf-8', 'replace')!r}")
 
 
 def _line(sock: socket.socket) -> bytes:
@@ -100,10 +113,16 @@ def _line(sock: socket.socket) -> bytes:
 
 
 def command(plan: Plan, line: str) -> bytes:
-    """The reply to one command on a connection of its own."""
+    """The reply to one command on a connection of its own. Raises LoadError, also for an error reply."""
     with connect(plan) as sock:
-        sock.sendall(line.encode() + b"\r\n")
-        return _line(sock)
+        try:
+            sock.sendall(line.encode() + b"\r\n")
+            answer = _line(sock)
+        except OSError as error:
+            raise LoadError(f"connection lost: {error}") from None
+    if answer.startswith(b"-"):
+        raise _refusal(plan, answer)
+    return answer
 
 
 class Player:
@@ -160,16 +179,22 @@ def _reply_size(buffer: bytes) -> int:
 class Share:
     """The part of one process: how many jobs its connections still have to push and to finish."""
 
+    stopped = False
+
     def __init__(self, plan: Plan, jobs: int) -> None:
         self.plan = plan
-        self.to_push = self.to_finish = jobs
+        self.jobs = self.to_push = self.to_finish = jobs
         self.pushed = self.finished = 0
         self._numbers = count()
         self._prefix = f"{os.getpid():x}-{time.time_ns():x}"
         self._padding = "x" * plan.size
 
+    def stop(self) -> None:
+        """Begin nothing any more: what is pushed will be answered, what is fetched acknowledged, and that is all."""
+        self.stopped = True
+
     def take_push(self, most: int) -> int:
-        taken = min(most, self.to_push)
+        taken = 0 if self.stopped else min(most, self.to_push)
         self.to_push -= taken
         return taken
 
@@ -177,7 +202,7 @@ class Share:
         number = next(self._numbers)
         return (
             f'{{"jid":"{self._prefix}-{number}","jobtype":"Load","queue":"{QUEUES[number % len(QUEUES)]}",'
-            f'"args":[{number},"{self._padding}"]}}'
+            f'"args":[{number},"{self._padding}"],"retry":0}}'
         )
 
 
@@ -200,16 +225,17 @@ def drain_script(share: Share) -> Script:
     """Fetch and acknowledge until nothing is left."""
     for turn in count():
         most = min(share.plan.pipeline, share.to_finish)
-        if most <= 0:
+        if most <= 0 or share.stopped:
             return
         share.to_finish -= most
+        last = share.plan.mode == "drain" or share.pushed == share.jobs
         replies = yield "fetch", _FETCHES[turn % len(_FETCHES)] * most, most
         jobs = [reply for reply in replies if not reply.startswith(b"$-1")]
         share.to_finish += most - len(jobs)
         if jobs:
             yield "ack", b"".join(b'ACK {"jid":"%b"}\r\n' % _jid(job) for job in jobs), len(jobs)
             share.finished += len(jobs)
-        elif share.plan.mode == "drain" or share.pushed <= share.finished:
+        elif last:  # all was pushed before, so what is missing was taken by somebody else
             return
 
 
@@ -219,7 +245,7 @@ def cycle_script(share: Share) -> Script:
         yield from push_script(_Once(share, number))
         share.pushed += number
         left = number
-        while left > 0:
+        while left > 0 and not share.stopped:
             most = min(share.plan.pipeline, left)
             replies = yield "fetch", _FETCHES[share.pushed % len(_FETCHES)] * most, most
             jobs = [reply for reply in replies if not reply.startswith(b"$-1")]
@@ -263,13 +289,15 @@ def _play(plan: Plan, phase: str, jobs: int, connections: int, report: Pipe) -> 
         socks = [connect(plan) for _ in range(connections)]
         report.send("ready")
         report.recv()
+        signal.signal(signal.SIGTERM, lambda *_: share.stop())
         began = time.perf_counter()
         for _ in _turns(
             [Player(sock, scripts[number % len(scripts)](share), latencies) for number, sock in enumerate(socks)]
         ):
             report.send(share.pushed if phase == "push" else share.finished)
         done = share.pushed if phase == "push" else share.finished
-        report.send((done, time.perf_counter() - began, latencies))
+        if not share.stopped:
+            report.send((done, time.perf_counter() - began, latencies))
     except LoadError as error:
         report.send(error)
     except OSError as error:
@@ -304,26 +332,73 @@ def _turns(players: list[Player]) -> Iterator[None]:
 def run(plan: Plan, progress: Callable[[str, int, float], None]) -> Result:
     """Carry out a plan; ``progress(phase, jobs done, seconds)`` is called several times a second. Raises LoadError."""
     result = Result()
-    command(plan, f"QUEUE REMOVE {' '.join(QUEUES)}")
-    if plan.mode == "drain":
-        _run_phase(plan, "push", result, progress)
-    _run_phase(plan, plan.mode, result, progress)
-    command(plan, f"QUEUE REMOVE {' '.join(QUEUES)}")
+    _remove_queues(plan)
+    try:
+        if plan.mode == "drain":
+            _run_phase(plan, "push", result, progress)
+        _run_phase(plan, plan.mode, result, progress)
+    except BaseException:
+        try:
+            _remove_queues(plan)
+        except LoadError:
+            pass  # the first error is the one to tell
+        raise
+    _remove_queues(plan)
     return result
 
 
+def _remove_queues(plan: Plan) -> None:
+    command(plan, f"QUEUE REMOVE {' '.join(QUEUES)}")
+
+
 def _run_phase(plan: Plan, phase: str, result: Result, progress: Callable[[str, int, float], None]) -> None:
-    processes = min(plan.processes or max((os.cpu_count() or 2) // 2, 1), plan.connections)
-    context = multiprocessing.get_context("spawn")
+    processes: list[BaseProcess] = []
     pipes: list[Pipe] = []
-    for number in range(processes):
-        ours, theirs = context.Pipe()
-        jobs = plan.jobs // processes + (number < plan.jobs % processes)
-        connections = plan.connections // processes + (number < plan.connections % processes)
-        context.Process(target=_play, args=(plan, phase, jobs, connections, theirs), daemon=True).start()
-        theirs.close()
-        pipes.append(ours)
-    _collect(pipes, phase, result, progress)
+    try:
+        _start(plan, phase, processes, pipes)
+        _collect(pipes, phase, result, progress)
+    finally:
+        _end(processes)
+
+
+def _start(plan: Plan, phase: str, processes: list[BaseProcess], pipes: list[Pipe]) -> None:
+    """Start the processes of a phase, and add each, and the pipe to it, to the lists.
+
+    They inherit that SIGINT is blocked: Ctrl-C reaches all of them, and it is for the first process to end the others.
+    """
+    number = min(plan.processes or max((os.cpu_count() or 2) // 2, 1), plan.connections)
+    context = multiprocessing.get_context("spawn")
+    resource_tracker.ensure_running()  # before, because in Python 3.11 its start unblocks SIGINT
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        for jobs, connections in zip(_shares(plan.jobs, number), _shares(plan.connections, number), strict=True):
+            ours, theirs = context.Pipe()
+            process = context.Process(target=_play, args=(plan, phase, jobs, connections, theirs), daemon=True)
+            process.start()
+            processes.append(process)
+            pipes.append(ours)
+            theirs.close()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+def _shares(whole: int, number: int) -> list[int]:
+    """Equal parts; the first are one larger when it does not divide evenly."""
+    return [whole // number + (index < whole % number) for index in range(number)]
+
+
+def _end(processes: list[BaseProcess]) -> None:
+    """Let processes end what they have begun, for some seconds."""
+    for process in processes:
+        process.terminate()
+    deadline = time.monotonic() + _STOP_SECONDS
+    try:
+        for process in processes:
+            process.join(max(deadline - time.monotonic(), 0.0))
+    finally:  # also at a second Ctrl-C
+        for process in processes:
+            process.kill()
+            process.join()
 
 
 def _collect(pipes: list[Pipe], phase: str, result: Result, progress: Callable[[str, int, float], None]) -> None:
