@@ -6,16 +6,16 @@ the store's open batch; it reacts, for instance by handing the job to a FETCH th
 once; that the change is not on disk yet is the caller's business (``wire.Held``).
 
 The clock has ``time()``, wall seconds since the epoch for dates, and ``monotonic()``, seconds for durations. Nobody
-reaches into the containers from outside: what the protocol and the web ask for is a method here.
+outside the core reaches into the containers: what the protocol and the web ask for is a method here.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 
 from faktory_tw.core import job as jobs
 from faktory_tw.core.cache import JobCache
+from faktory_tw.core.duties import Duties
 from faktory_tw.core.history import History
 from faktory_tw.core.job import Job, Payload
 from faktory_tw.core.loading import Loader
@@ -24,7 +24,7 @@ from faktory_tw.core.reservations import Reservation, Reservations
 from faktory_tw.core.retry import DEAD_SECONDS, FailureReport, next_failure
 from faktory_tw.core.slices import Stride
 from faktory_tw.core.sweeper import Sweeper
-from faktory_tw.core.tasks import MOST_RECORDS, Clock, Limits, TaskCounter
+from faktory_tw.core.tasks import Clock, Limits
 from faktory_tw.core.timed import TimedSet
 from faktory_tw.core.waiting import WAIT_SECONDS, Waiter, Waiting
 from faktory_tw.core.workers import State, Worker, Workers
@@ -33,12 +33,10 @@ from faktory_tw.wire import CommandError
 
 __all__ = ["Clock", "JobManager", "Limits", "Reservation"]
 
-_SLICE = 500  # jobs handled in one turn of the reactor by a periodic duty
+_LOADED_AT_ONCE = 500  # reservations
 _WAITS_ENDED = 200  # FETCHes answered in one turn of the reactor because their time is over
 _MOST_NAMES = 1000  # in one question for latencies: each may have to be read from disk
 _WORKING = int(Place.WORKING)
-_EXPIRED = FailureReport("ReservationExpired", "Faktory job reservation expired")
-_GONE = FailureReport("WorkerGone", "the worker has no connection and gave no sign of life for a minute")
 
 
 class JobManager:
@@ -52,16 +50,14 @@ class JobManager:
         self._next_id = 1
         self._queues: dict[str, Queue] = {}
         self._sets = {place: TimedSet() for place in (Place.SCHEDULED, Place.RETRIES, Place.DEAD)}
-        self._working = Reservations()
+        self.working = Reservations()
         self._waiting = Waiting()
         self._cache = JobCache(self._limits.cache_bytes, store.read)
-        self._stride = Stride(store.read)
-        self._orphans: deque[Reservation] = deque()  # of workers that are gone, to be taken back
-        self._gone: list[str] = []  # these workers
-        self._sweeper = Sweeper(store, self._cache)
+        self._duties = Duties(self, store, clock, self._limits.reclaim_dead_workers)
+        self.sweeper = Sweeper(store, self._cache)
         self.workers = Workers()
         self.history = History()
-        self.tasks = {name: TaskCounter() for name in ("Scheduled", "Retries", "Dead", "Busy", "Workers")}
+        self.tasks = self._duties.tasks
         self.refuse_pushes = ""  # why PUSH is refused at the moment, for the client; empty when it is not
 
     # -- start ---------------------------------------------------------------------------------------------------
@@ -76,19 +72,19 @@ class JobManager:
         self.workers.load(contents.workers, self._clock.monotonic())
         loader = Loader(self._store, self._queues, self._sets)
         loader.run()
-        self._sweeper.condemn([loader.condemned])
-        start = 0
+        self.sweeper.condemn([loader.condemned])
+        stride, start = Stride(self._store.read), 0
         while start < len(loader.working):
-            start += self._load_working(loader.working[start : start + _SLICE])
+            start += self._load_working(stride, loader.working[start : start + _LOADED_AT_ONCE])
 
-    def _load_working(self, ids: Sequence[int]) -> int:
+    def _load_working(self, stride: Stride, ids: Sequence[int]) -> int:
         now = self._clock.monotonic()
-        rows, count = self._stride.read(ids)
+        rows, count = stride.read(ids)
         for row in rows:
             job = jobs.job_of(row)
             seconds = jobs.lease_seconds(job.reserve_for)
             job.body = b""
-            self._working.add(Reservation(job, row.wid, row.reserved_at or 0.0, seconds), now)
+            self.working.add(Reservation(job, row.wid, row.reserved_at or 0.0, seconds), now)
         return count
 
     # -- commands of producers -----------------------------------------------------------------------------------
@@ -186,7 +182,7 @@ class JobManager:
         # lease_seconds would say the same without a reserve_for, but most jobs have none and a call less counts here
         seconds = jobs.lease_seconds(job.reserve_for) if job.reserve_for else jobs.DEFAULT_RESERVE_SECONDS
         reservation = Reservation(job, wid, now, seconds)
-        self._working.add(reservation, self._clock.monotonic())
+        self.working.add(reservation, self._clock.monotonic())
         until = now + seconds
         self._store.batch.move(
             PlaceRecord(job.id, _WORKING, job.position, until, job.enqueued_at, job.failure, wid, now)
@@ -221,9 +217,9 @@ class JobManager:
     def give_back(self, reservation: Reservation) -> None:
         """The client left before it got the job: back to the head, with its old position."""
         job = reservation.job
-        if self._working.get(job.id) is not reservation:
+        if self.working.get(job.id) is not reservation:
             return
-        self._working.take_id(job.id)
+        self.working.take_id(job.id)
         self._record_queued(job, job.position)
         queue = self._queues.get(job.queue)
         if queue is None or job.position < queue.floor:
@@ -238,7 +234,7 @@ class JobManager:
         reservation = self._reserve(job, waiter.worker.wid if waiter.worker is not None else "")
         if waiter.deliver(reservation):
             return True
-        self._working.take_id(job.id)
+        self.working.take_id(job.id)
         self._record_queued(job, job.position)
         return False
 
@@ -259,7 +255,7 @@ class JobManager:
 
     def ack(self, jid: str, wid: str) -> bool:
         """The job is done. False when no such job is reserved: finished already, expired, or never there."""
-        reservation = self._working.take(jid, wid)
+        reservation = self.working.take(jid, wid)
         if reservation is None:
             return False
         self._store.batch.remove(reservation.job.id)
@@ -268,7 +264,7 @@ class JobManager:
 
     def fail(self, jid: str, wid: str, report: FailureReport) -> None:
         """The job failed: it is tried again later, or dead, or dropped when it has ``retry`` 0."""
-        reservation = self._working.take(jid, wid)
+        reservation = self.working.take(jid, wid)
         if reservation is None:
             raise CommandError(f"Job not found {jid}")
         self._failed(reservation.job, report)
@@ -318,7 +314,7 @@ class JobManager:
     def remove_queues(self, names: Sequence[str]) -> None:
         """Drop queues and the jobs in them at once; the rows are swept from the disk in the background."""
         for queue in self._named(names):
-            self._sweeper.condemn(queue.take_all())
+            self.sweeper.condemn(queue.take_all())
             del self._queues[queue.name]
             self._store.batch.queues[queue.name] = None
 
@@ -348,12 +344,11 @@ class JobManager:
         """Forget everything: jobs, queues, reservations, statistics. Connections and waiting FETCHes stay."""
         self._store.batch.flush()
         self._queues = {}
-        self._sweeper.flush(self._sets.values())
+        self.sweeper.flush(self._sets.values())
         self._sets = {place: TimedSet() for place in self._sets}
-        self._working = Reservations()
+        self.working = Reservations()
         self.history.clear()
-        self._orphans.clear()
-        self._gone.clear()
+        self._duties.forget()
         self.workers.forget_heartbeats()
 
     def walk(self, place: Place, after: tuple[float, int] | None, count: int) -> list[tuple[float, int]]:
@@ -398,75 +393,15 @@ class JobManager:
 
         Returns whether more is due; then the caller lets commands in and calls again.
         """
-        if len(self._store.batch) > MOST_RECORDS:
-            return True
-        more = self._drop_old_dead()
-        if not self.refuse_pushes:
-            more = self._enqueue_due(Place.SCHEDULED, "Scheduled") or more
-            more = self._enqueue_due(Place.RETRIES, "Retries") or more
-        more = self._expire_reservations() or more
-        more = self._reclaim() or more
-        return self._sweeper.step() or more
+        return self._duties.step()
 
-    def _enqueue_due(self, place: Place, task: str) -> bool:
-        counter = self.tasks[task]
-        began = self._clock.monotonic()
-        now = self._clock.time()
-        due = [entry for entry in self._sets[place].after(None, _SLICE) if entry[0] <= now]
-        found, count = self._stride.read([job_id for _, job_id in due])
-        rows = {row.id: row for row in found}
-        for entry in due[:count]:
-            if entry[1] in rows:
-                self.requeue(place, entry, rows[entry[1]])
-            else:
-                self.discard(place, entry)
-        counter.cycles += 1
-        counter.enqueued += count
-        counter.wall_time += self._clock.monotonic() - began
-        return count < len(due) or len(due) == _SLICE
-
-    def _drop_old_dead(self) -> bool:
-        counter = self.tasks["Dead"]
-        old = self._sets[Place.DEAD].take_due(self._clock.time(), _SLICE)
-        for _, job_id in old:
-            self._store.batch.remove(job_id)
-        counter.cycles += 1
-        counter.enqueued += len(old)
-        return len(old) == _SLICE
-
-    def _expire_reservations(self) -> bool:
-        expired = self._working.expired(self._clock.monotonic())
-        for job_id in expired[:_SLICE]:
-            self._take_back(job_id, _EXPIRED)
-        return len(expired) > _SLICE
-
-    def _reclaim(self) -> bool:
-        """Take back the jobs of workers that are gone.
-
-        On disk a worker is forgotten with the last of them: after a crash its minute begins anew for the rest.
-        """
-        gone = self.workers.take_gone(self._clock.monotonic())
-        self.tasks["Workers"].reaped += len(gone)
-        self._gone += gone
-        if gone and self._limits.reclaim_dead_workers:
-            self._orphans.extend(self._working.of_workers(set(gone)))
-        for _ in range(min(len(self._orphans), _SLICE)):
-            orphan = self._orphans.popleft()
-            if self._working.get(orphan.job.id) is orphan:
-                self._take_back(orphan.job.id, _GONE)
-        if self._orphans:
-            return True
-        for wid in self._gone:
-            if not self.workers.gave_sign(wid):  # it has not come back meanwhile
-                self._store.batch.workers[wid] = None
-        self._gone.clear()
-        return False
-
-    def _take_back(self, job_id: int, report: FailureReport) -> None:
-        reservation = self._working.take_id(job_id)
-        if reservation is not None:
-            self.tasks["Busy"].reaped += 1
-            self._failed(reservation.job, report)
+    def take_back(self, job_id: int, report: FailureReport) -> bool:
+        """End a reservation as if its worker had reported a failure. False when there is none."""
+        reservation = self.working.take_id(job_id)
+        if reservation is None:
+            return False
+        self._failed(reservation.job, report)
+        return True
 
     # -- what others may know ------------------------------------------------------------------------------------
 
@@ -480,12 +415,12 @@ class JobManager:
             "dead": len(self._sets[Place.DEAD]),
             "retries": len(self._sets[Place.RETRIES]),
             "scheduled": len(self._sets[Place.SCHEDULED]),
-            "working": len(self._working),
+            "working": len(self.working),
         }
 
     def reservations(self) -> Iterator[Reservation]:
         """The jobs being worked."""
-        return iter(self._working)
+        return iter(self.working)
 
     def seal(self) -> Batch:
         """Close the open batch, with the statistics as they are now."""
