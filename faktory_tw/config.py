@@ -38,6 +38,17 @@ class Settings:
     max_queue_size: int = 0
     min_free_disk_bytes: int = 64 * MIB
     reclaim_dead_workers: bool = True
+    web_password: str | None = None  # None: the same as of clients
+    backup_seconds: int = 0  # between two automatic backups; 0: none
+    backup_keep: int = 24
+    backup_directory: Path | None = None  # None: `backups` in the data directory
+    log_format: str = "auto"  # auto: lines for people on a terminal, JSON otherwise
+    statsd_location: str | None = None  # host:port
+    statsd_namespace: str = "faktory."
+    statsd_tags: tuple[str, ...] = ()
+    statsd_queue_latency: tuple[str, ...] = ()
+    tls_bindings: tuple[str, ...] = ()  # development only
+    web_tls_binding: str | None = None  # development only
 
 
 def environment(option: str | None, environ: Mapping[str, str]) -> str:

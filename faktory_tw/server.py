@@ -74,6 +74,7 @@ class Server:
         self.connections = 0
         self.command_count = 0
         self.stopping = False
+        self.backups: Any = None  # a faktory_tw.backups.Backups, once the service has made one
         self._log_flush = log_flush
         self._started_at = clock.monotonic()
         self._challenge = Challenge("")
