@@ -7,13 +7,9 @@ a SIGTERM it would send itself the signal again, so both are seen to here.
 
 from __future__ import annotations
 
-import atexit
-import gc
 import os
 import random
-import resource
 import signal
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
@@ -27,10 +23,12 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from faktory_tw import process
 from faktory_tw.committer import LAZY_SECONDS, Committer
 from faktory_tw.config import Settings
 from faktory_tw.core.manager import JobManager, Limits
 from faktory_tw.core.tasks import MOST_RECORDS
+from faktory_tw.disk import DiskWatch
 from faktory_tw.poller import ReactorTurns, turns_of
 from faktory_tw.protocol import FaktoryFactory
 from faktory_tw.server import Server
@@ -90,9 +88,9 @@ class FaktoryService(Service):
 
     def startService(self) -> None:
         super().startService()
-        use_monotonic_clock(self._reactor)
-        raise_file_limit()
-        _tune_interpreter()
+        process.use_monotonic_clock(self._reactor)
+        process.raise_file_limit()
+        process.tune_interpreter()
         try:
             self._start()
         except StoreError as error:
@@ -106,7 +104,7 @@ class FaktoryService(Service):
         limits = Limits(max_queue_size=settings.max_queue_size, reclaim_dead_workers=settings.reclaim_dead_workers)
         self.manager = JobManager(store, time, random.SystemRandom().randrange, limits)
         self.manager.load()
-        _freeze_garbage()
+        process.freeze_garbage()
         sizes = self.manager.set_sizes()
         self._log.info(
             "Data in {directory}, {durability}: {why}. {queued} jobs queued, {sets}, loaded in {seconds:.2f} s",
@@ -131,7 +129,8 @@ class FaktoryService(Service):
             settings.max_line_bytes,
             settings.max_connections,
         )
-        self._watch_disk()
+        self._disk = DiskWatch(settings.directory, settings.min_free_disk_bytes, self.manager, self._log)
+        self._disk.look()
         self._open_ports(turns)
         self._every(LAZY_SECONDS, self._pulse)
         self._every(1.0, self._tick)
@@ -200,7 +199,7 @@ class FaktoryService(Service):
             self._reactor.callLater(0, self._end_waits)
 
     def _tick(self) -> None:
-        self._watch_disk()
+        self._disk.look()
         self._upkeep()
 
     def _upkeep(self) -> None:
@@ -217,27 +216,6 @@ class FaktoryService(Service):
             self._upkeep()
         except Exception as error:  # noqa: BLE001 - the next tick tries again
             self._report_failure(error)
-
-    def _watch_disk(self) -> None:
-        """Refuse new jobs while there is little room left, so that the jobs there are can be finished."""
-        room = os.statvfs(self._settings.directory)
-        free, least = room.f_bavail * room.f_frsize, self._settings.min_free_disk_bytes
-        was = self.manager.refuse_pushes
-        now = (
-            f"the disk is nearly full, {free >> 20} MiB free: no new jobs until there is more room"
-            if free < least
-            else ""
-        )
-        self.manager.refuse_pushes = now
-        if now and not was:
-            self._log.error(
-                "Refusing new jobs: {free} bytes free in {directory}, fewer than --min-free-disk {least}",
-                free=free,
-                directory=str(self._settings.directory),
-                least=least,
-            )
-        elif was and not now:
-            self._log.info("Accepting new jobs again: {free} bytes free", free=free)
 
     def _run_in_slices(self, steps: Iterator[None], finish: Callable[[CommandError | None], None]) -> None:
         """Carry out a long command, one step a turn, waiting for the disk when it falls behind."""
@@ -282,7 +260,7 @@ class FaktoryService(Service):
     def fail(self, error: Exception) -> None:
         """The store failed: no further reply, and exit status 1."""
         self._log.critical("Stopping: {error}", error=error)
-        _exit_with(1)
+        process.exit_with(1)
         self.server.stopping = True
         self._factory.abort_connections()
         if not self._stopping:
@@ -312,49 +290,8 @@ class FaktoryService(Service):
         self._reactor.callLater(_FAREWELL_SECONDS, stopped.callback, None)
 
 
-def use_monotonic_clock(reactor: Any) -> None:
-    """Run the reactor's timers on the monotonic clock: on the wall clock a step back would freeze them all."""
-    if reactor.seconds is time.monotonic:
-        return
-    shift = time.monotonic() - reactor.seconds()
-    for call in reactor.getDelayedCalls():
-        call.time += shift
-        call.seconds = time.monotonic
-    reactor.seconds = time.monotonic
-
-
-def raise_file_limit() -> None:
-    """Allow as many open connections as the system grants this user."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != hard:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
-def _tune_interpreter() -> None:
-    """The writing thread waits for the interpreter's lock as long as the reactor is busy; let it wait less."""
-    sys.setswitchinterval(0.001)
-
-
-def _freeze_garbage() -> None:
-    """Millions of loaded jobs need no garbage collection, and few cycles are made later."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 1000)
-
-
 def _address(port: IListeningPort) -> str:
     host: Any = port.getHost()
     if hasattr(host, "port"):
         return f"[{host.host}]:{host.port}" if ":" in host.host else f"{host.host}:{host.port}"
     return str(getattr(host, "name", host))
-
-
-def _exit_with(status: int) -> None:
-    """Make this status the one of the process, when it comes to its end in the ordinary way."""
-
-    def leave() -> None:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(status)
-
-    atexit.register(leave)

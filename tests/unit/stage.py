@@ -20,6 +20,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.testing import MemoryReactor
 from twisted.logger import Logger, LogLevel, formatEvent
 
+from faktory_tw import process
 from faktory_tw import service as module
 from faktory_tw.config import Settings
 from faktory_tw.poller import ReactorTurns
@@ -87,8 +88,8 @@ class Stage:
         self._keep_the_process_as_it_is(monkeypatch)
 
     def _keep_the_process_as_it_is(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        for name in ("use_monotonic_clock", "raise_file_limit", "_tune_interpreter", "_freeze_garbage"):
-            monkeypatch.setattr(module, name, lambda *_, name=name: self.events.append(name.strip("_")))
+        for name in ("use_monotonic_clock", "raise_file_limit", "tune_interpreter", "freeze_garbage"):
+            monkeypatch.setattr(process, name, lambda *_, name=name: self.events.append(name))
         monkeypatch.setattr(module, "time", self.reactor)
         monkeypatch.setattr(module, "turns_of", ReactorTurns)
         monkeypatch.setattr(signal, "signal", self.handlers.__setitem__)

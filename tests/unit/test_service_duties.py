@@ -11,8 +11,10 @@ import pytest
 from twisted.internet.task import Clock
 from twisted.logger import LogLevel
 
+from faktory_tw import process
 from faktory_tw import service as module
-from faktory_tw.service import FaktoryService, raise_file_limit, use_monotonic_clock
+from faktory_tw.process import raise_file_limit, use_monotonic_clock
+from faktory_tw.service import FaktoryService
 from faktory_tw.times import rfc3339
 from tests.unit.house import EPOCH, jid, job, named
 from tests.unit.stage import Stage
@@ -283,7 +285,7 @@ def test_timers_go_on_when_the_reactor_gets_another_clock(monkeypatch: pytest.Mo
     def monotonic() -> float:
         return 1000.0
 
-    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=monotonic))
+    monkeypatch.setattr(process, "time", SimpleNamespace(monotonic=monotonic))
     clock = Clock()
     clock.advance(5_000_000.0)
     called: list[float] = []

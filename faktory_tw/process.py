@@ -1,0 +1,52 @@
+"""What a server does to the process it runs in: clock, limits, garbage collection, exit status."""
+
+from __future__ import annotations
+
+import atexit
+import gc
+import os
+import resource
+import sys
+import time
+from typing import Any
+
+
+def use_monotonic_clock(reactor: Any) -> None:
+    """Run the reactor's timers on the monotonic clock: on the wall clock a step back would freeze them all."""
+    if reactor.seconds is time.monotonic:
+        return
+    shift = time.monotonic() - reactor.seconds()
+    for call in reactor.getDelayedCalls():
+        call.time += shift
+        call.seconds = time.monotonic
+    reactor.seconds = time.monotonic
+
+
+def raise_file_limit() -> None:
+    """Allow as many open connections as the system grants this user."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def tune_interpreter() -> None:
+    """The writing thread waits for the interpreter's lock as long as the reactor is busy; let it wait less."""
+    sys.setswitchinterval(0.001)
+
+
+def freeze_garbage() -> None:
+    """Millions of loaded jobs need no garbage collection, and few cycles are made later."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 1000)
+
+
+def exit_with(status: int) -> None:
+    """Make this status the one of the process, when it comes to its end in the ordinary way."""
+
+    def leave() -> None:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+
+    atexit.register(leave)
