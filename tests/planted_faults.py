@@ -36,7 +36,9 @@ class Fault(NamedTuple):
     instead: str
 
 
-MANAGER = "core/manager.py"
+MANAGER, DUTIES = "core/manager.py", "core/duties.py"
+COMMITTER = "committer.py"
+STORE, SQLITE, JOURNAL = "storage/store.py", "storage/sqlite.py", "storage/journal.py"
 FAULTS = [
     # -- records: what is acknowledged is on disk ------------------------------------------------------------------
     Fault(
@@ -84,8 +86,8 @@ FAULTS = [
     Fault(
         "a job that is given back is not recorded",
         MANAGER,
-        "        self._working.take_id(job.id)\n        self._record_queued(job, job.position)\n        queue =",
-        "        self._working.take_id(job.id)\n        queue =",
+        "        self._record_queued(job, job.position)\n        queue =",
+        "        queue =",
     ),
     Fault(
         "a job that a gone client did not take is not recorded as queued again",
@@ -118,79 +120,94 @@ FAULTS = [
         "",
     ),
     Fault("a heartbeat is not recorded", MANAGER, "            self._store.batch.workers[wid] = True\n", ""),
-    Fault(
-        "old dead jobs stay on disk",
-        MANAGER,
-        "        for _, job_id in old:\n            self._store.batch.remove(job_id)\n",
-        "",
-    ),
-    Fault(
-        "swept jobs stay on disk",
-        "core/sweeper.py",
-        "                self._store.batch.remove(job_id)\n",
-        "",
-    ),
+    Fault("old dead jobs are kept", DUTIES, "self._manager.discard(Place.DEAD, entry)", "pass"),
+    Fault("swept jobs stay on disk", "core/sweeper.py", "                self._store.batch.remove(job_id)\n", ""),
     # -- batches ---------------------------------------------------------------------------------------------------
     Fault(
         "a batch that is flushed keeps what was in it",
-        "storage/store.py",
+        STORE,
         "        self._clear()\n        self.flushed = True",
         "        self.flushed = True",
     ),
-    Fault(
-        "a flush is not recorded",
-        MANAGER,
-        "        self._store.batch.flush()\n",
-        "",
-    ),
+    Fault("a flush is not recorded", MANAGER, "        self._store.batch.flush()\n", ""),
     Fault(
         "a job of a sealed batch is taken for one of the open batch",
-        "storage/store.py",
+        STORE,
         "            self.removed[job_id] = None",
         "            pass",
     ),
     Fault(
         "a batch is committed in two transactions",
-        "storage/sqlite.py",
+        SQLITE,
         '        self._many("INSERT OR REPLACE INTO places',
         '        execute("COMMIT")\n        execute("BEGIN IMMEDIATE")\n        self._many("INSERT OR REPLACE INTO places',
     ),
     Fault(
         "a batch that cannot be written is taken for written",
-        "storage/sqlite.py",
-        'raise StoreError(f"cannot write {self.path}: {error}") from error',
-        "return",
+        SQLITE,
+        "self._reserve.give_up():\n                    raise self._error(error) from error",
+        "self._reserve.give_up():\n                    return False",
     ),
     Fault(
         "a batch that failed is not rolled back",
-        "storage/sqlite.py",
+        SQLITE,
         "            self._writer.rollback()",
         '            self._writer.execute("COMMIT")',
     ),
     Fault(
         "the reserve is kept when the disk is full",
-        "storage/sqlite.py",
+        SQLITE,
         "if not is_full(error) or not self._reserve.give_up():",
         "if True:",
     ),
-    Fault(
-        "a commit does not sync",
-        "storage/sqlite.py",
-        '"FULL" if durability == "commit" else "NORMAL"',
-        '"NORMAL"',
-    ),
-    Fault(
-        "what is not written yet is not read",
-        "storage/sqlite.py",
-        "        return [self._sealed, self.batch]",
-        "        return [self.batch]",
-    ),
+    Fault("a commit does not sync", SQLITE, '"FULL" if durability == "commit" else "NORMAL"', '"NORMAL"'),
+    Fault("what is not written yet is not read", SQLITE, "self._sealed, self.batch]", "self.batch]"),
     Fault(
         "a reply leaves before its batch is on disk",
-        "committer.py",
+        COMMITTER,
         "        self._inbox.put(batch)\n",
         "        self._send(self._flying)\n        self._inbox.put(batch)\n",
     ),
+    # -- the journal -----------------------------------------------------------------------------------------------
+    Fault("what the journal holds is not read", SQLITE, "[self._journal.unapplied, ", "["),
+    Fault("a start forgets what is in the journal", SQLITE, "self.write(left)", "str(left)"),
+    Fault("the journal is read backwards", JOURNAL, "ORDER BY batch", "ORDER BY batch DESC"),
+    Fault(
+        "the journal is emptied when the tables are committed already",
+        SQLITE,
+        '            self._journal.empty()\n            self._writer.execute("COMMIT")\n',
+        '            self._writer.execute("COMMIT")\n            self._journal.empty()\n',
+    ),
+    Fault("what is in the journal stays there for ever", JOURNAL, "self._clock() >= self._until", "False"),
+    Fault("the journal takes any number of records", JOURNAL, "len(self.unapplied) + len(batch)", "len(batch)"),
+    Fault("the end leaves the journal to the next start", SQLITE, "self._apply_journal()", "pass"),
+    Fault("the end writes to a disk that failed", SQLITE, "if not self._failed:", "if True:"),
+    Fault("a disk that failed is tried once more", SQLITE, "is_locked(error) or is_full(error)", "True"),
+    Fault("an ACK is lost when its batch is laid over another", STORE, "job_id in later.removed", "job_id in ()"),
+    Fault("yesterday is lost when a batch is laid over another", STORE, "self.days + later.days", "later.days"),
+    Fault(
+        "a flush that is laid over a batch keeps what was in it",
+        STORE,
+        "        if later.flushed:\n            self.flush()\n",
+        "        self.flushed = later.flushed\n",
+    ),
+    # -- writing in the reactor's thread ---------------------------------------------------------------------------
+    Fault("the reactor's thread writes however many it holds up", COMMITTER, "or self._alone()", "or True"),
+    Fault(
+        "what the reactor's thread leaves to the other is taken for written",
+        COMMITTER,
+        "write_at_once(batch):",
+        "write_at_once(batch) and False:",
+    ),
+    Fault(
+        "replies leave though the reactor's thread failed to write",
+        COMMITTER,
+        "            self._lose(error)\n            return True\n",
+        "            self._tell(error)\n",
+    ),
+    Fault("there is no upkeep while the reactor's thread writes", COMMITTER, "self._store.upkeep_due()", "False"),
+    Fault("what came meanwhile waits for ever", COMMITTER, "elif self._outbox:", "elif False:"),
+    Fault("an idle server leaves the journal as it is", COMMITTER, "self._store.unsealed()", "self._store.batch"),
     # -- start -----------------------------------------------------------------------------------------------------
     Fault(
         "the floor of a queue is ignored for jobs that never left it",
@@ -206,15 +223,12 @@ FAULTS = [
     ),
     Fault(
         "numbers of a start may fall below a floor",
-        "storage/sqlite.py",
+        SQLITE,
         '            " coalesce((SELECT max(floor) FROM queues), 0))"',
         '            " 0)"',
     ),
     Fault(
-        "numbers of a start may fall below a position",
-        "storage/sqlite.py",
-        "coalesce((SELECT max(position) FROM places), 0)",
-        "0",
+        "numbers of a start may fall below a position", SQLITE, "coalesce((SELECT max(position) FROM places), 0)", "0"
     ),
     Fault(
         "jobs that entered a queue again are loaded behind all others",
@@ -308,27 +322,27 @@ FAULTS = [
     Fault(
         "giving back too late takes the job from its next worker",
         MANAGER,
-        "        if self._working.get(job.id) is not reservation:\n            return\n",
+        "        if self.working.get(job.id) is not reservation:\n            return\n",
         "",
     ),
     # -- time ------------------------------------------------------------------------------------------------------
     Fault(
         "reservations begin on the wall clock",
         MANAGER,
-        "        self._working.add(reservation, self._clock.monotonic())",
-        "        self._working.add(reservation, self._clock.time())",
+        "        self.working.add(reservation, self._clock.monotonic())",
+        "        self.working.add(reservation, self._clock.time())",
     ),
     Fault(
         "reservations end on the wall clock",
-        MANAGER,
-        "        expired = self._working.expired(self._clock.monotonic())",
-        "        expired = self._working.expired(self._clock.time())",
+        DUTIES,
+        "        expired = self._manager.working.expired(self._clock.monotonic())",
+        "        expired = self._manager.working.expired(self._clock.time())",
     ),
     Fault(
         "gone workers are counted on the wall clock",
-        MANAGER,
-        "        gone = self.workers.take_gone(self._clock.monotonic())",
-        "        gone = self.workers.take_gone(self._clock.time())",
+        DUTIES,
+        "        gone = workers.take_gone(self._clock.monotonic())",
+        "        gone = workers.take_gone(self._clock.time())",
     ),
     Fault(
         "jobs of a gone worker are taken back at once", "core/workers.py", "GONE_SECONDS = 60.0", "GONE_SECONDS = 0.0"
@@ -341,11 +355,16 @@ FAULTS = [
     ),
     Fault(
         "jobs of gone workers are left alone",
-        MANAGER,
-        "        if gone and self._limits.reclaim_dead_workers:",
+        DUTIES,
+        "        if gone and self._reclaims:",
         "        if False:",
     ),
-    Fault("a due job waits a moment longer", MANAGER, "if entry[0] <= now]", "if entry[0] < now]"),
+    Fault(
+        "a due job waits a moment longer",
+        DUTIES,
+        "walk(place, None, _SLICE) if entry[0] <=",
+        "walk(place, None, _SLICE) if entry[0] <",
+    ),
     Fault(
         "days are those of the machine",
         "times.py",
@@ -360,8 +379,8 @@ FAULTS = [
     ),
     Fault(
         "jobs that are due enter while the disk is nearly full",
-        MANAGER,
-        "        if not self.refuse_pushes:\n            more = self._enqueue_due",
+        DUTIES,
+        "        if not self._manager.refuse_pushes:\n            more = self._enqueue_due",
         "        if True:\n            more = self._enqueue_due",
     ),
     # -- failures --------------------------------------------------------------------------------------------------
@@ -371,18 +390,8 @@ FAULTS = [
     Fault("a cut text ends in half a character", "core/retry.py", '"utf-8", "ignore"', '"utf-8", "replace"'),
     Fault("a failure is not counted as processed", "core/history.py", "        self.processed += 1\n", ""),
     # -- jobs ------------------------------------------------------------------------------------------------------
-    Fault(
-        "JSON of any depth is taken",
-        "core/job.py",
-        "and _depth(text) > MAXIMUM_DEPTH:",
-        "and False:",
-    ),
-    Fault(
-        "brackets in strings are taken for nesting",
-        "core/job.py",
-        '_STRING.sub(b"", text)',
-        "text",
-    ),
+    Fault("JSON of any depth is taken", "core/job.py", "and _depth(text) > MAXIMUM_DEPTH:", "and False:"),
+    Fault("brackets in strings are taken for nesting", "core/job.py", '_STRING.sub(b"", text)', "text"),
     Fault("bytes that are not UTF-8 are taken", "core/job.py", "        if not text.isascii():", "        if False:"),
     Fault(
         "a reservation may be shorter than a minute",
@@ -406,18 +415,13 @@ FAULTS = [
     Fault(
         "FLUSH leaves the reservations",
         MANAGER,
-        "        self._working = Reservations()\n        self.history.clear()",
+        "        self.working = Reservations()\n        self.history.clear()",
         "        self.history.clear()",
     ),
-    Fault(
-        "FLUSH leaves what is being swept",
-        "core/sweeper.py",
-        "        self._condemned.clear()\n",
-        "",
-    ),
+    Fault("FLUSH leaves what is being swept", "core/sweeper.py", "        self._condemned.clear()\n", ""),
     Fault(
         "upkeep goes on however much waits for the disk",
-        MANAGER,
+        DUTIES,
         "        if len(self._store.batch) > ",
         "        if False and len(self._store.batch) > ",
     ),

@@ -20,6 +20,7 @@ from faktory_tw.storage.store import Batch, DayRecord, JobRecord, PlaceRecord, Q
 
 JOURNAL_SECONDS = 0.1
 MOST_RECORDS = 2000  # in the journal: they are written in one go, in some milliseconds, and meanwhile no other batch is
+MOST_BYTES = 4 * 1024 * 1024  # of bodies and failures in the journal, for the same reason
 
 
 class _Changes(msgspec.Struct, array_like=True, gc=False):
@@ -50,8 +51,11 @@ def encode(batch: Batch) -> bytes:
 
 
 def decode(changes: bytes) -> Batch:
-    """The batch that was encoded. Raises msgspec.DecodeError."""
-    told = _decode(changes)
+    """The batch that was encoded. Raises ValueError."""
+    try:
+        told = _decode(changes)
+    except (TypeError, ValueError) as error:  # no blob, no such MessagePack, no UTF-8 in it
+        raise ValueError(str(error)) from None
     batch = Batch(0)
     for job in told.jobs:
         batch.add(job)
@@ -77,12 +81,17 @@ class Journal:
         self._rows = 0
 
     def read(self) -> Batch:
-        """What an earlier server left in it. Raises sqlite3.Error and msgspec.DecodeError."""
+        """What an earlier server left in it. Raises sqlite3.Error and ValueError."""
         left = Batch(0)
         for (changes,) in self._execute("SELECT changes FROM journal ORDER BY batch"):
             left.absorb(decode(changes))
             self._rows += 1
         return left
+
+    @property
+    def filled(self) -> bool:
+        """Whether there are rows in it, though what they say may cancel out."""
+        return self._rows > 0
 
     @property
     def due(self) -> bool:
@@ -93,7 +102,11 @@ class Journal:
         """Whether the batch is to go into the journal; if not, into the tables, with all that the journal holds."""
         if not batch.small or self.due:
             return False
-        return self._seconds > 0 and len(self.unapplied) + len(batch) <= MOST_RECORDS
+        return (
+            self._seconds > 0
+            and len(self.unapplied) + len(batch) <= MOST_RECORDS
+            and self.unapplied.content_bytes + batch.content_bytes <= MOST_BYTES
+        )
 
     def append(self, batch: Batch) -> None:
         """Commit a batch as a row, in a transaction of its own. Raises sqlite3.Error."""
@@ -109,7 +122,7 @@ class Journal:
 
     def empty(self) -> None:
         """Delete all rows, in the open transaction. Raises sqlite3.Error."""
-        if self._rows:
+        if self.filled:
             self._execute("DELETE FROM journal")
 
     def emptied(self) -> None:

@@ -37,7 +37,6 @@ from contextlib import ExitStack, suppress
 from functools import cache
 from pathlib import Path
 
-import msgspec
 from msgspec.structs import astuple
 
 from faktory_tw.storage.database import (
@@ -154,7 +153,7 @@ class SQLiteStore:
         """Bring into the tables what an earlier server had no time for."""
         try:
             left = self._journal.read()
-        except (sqlite3.Error, msgspec.DecodeError) as error:
+        except (sqlite3.Error, ValueError) as error:
             raise StoreError(
                 f"cannot read the journal in {self.path}: {error}; if it is damaged, put a backup of it in its place"
             ) from error
@@ -214,7 +213,7 @@ class SQLiteStore:
         """The batches that are not in the tables, the older first, from the latest flush on."""
         batches = [self._journal.unapplied, self._sealed, self.batch]
         unwritten = [batch for batch in batches if batch is not None]
-        while not unwritten[0].flushed and any(batch.flushed for batch in unwritten):
+        while any(batch.flushed for batch in unwritten[1:]):
             del unwritten[0]
         return unwritten
 
@@ -252,10 +251,10 @@ class SQLiteStore:
         self._sealed = None
 
     def write_at_once(self, batch: Batch) -> bool:
-        if not batch:
-            return True
         if not self._journaled:
             return False
+        if not batch:
+            return True
         try:
             self._commit(batch)
         except sqlite3.Error as error:
@@ -266,11 +265,12 @@ class SQLiteStore:
         return True
 
     def write(self, batch: Batch) -> None:
-        if not batch:
+        if not batch and (self._journaled or not self._journal.filled):
             return
         patience_ends = time.monotonic() + _PATIENCE_SECONDS
         while self._commit_meets_lock(batch):
             if time.monotonic() >= patience_ends:
+                self._failed = True
                 raise StoreError(
                     f"cannot write: another program holds a write transaction on {self.path}"
                     f" for {_PATIENCE_SECONDS:.0f} seconds; end it, and start the server again"
@@ -440,10 +440,10 @@ class SQLiteStore:
         self._writer.close()
 
     def _apply_journal(self) -> None:
-        left = self._journal.take_over(Batch(0))
-        if left:
+        if self._journal.filled:
             self._journaled = False
-            self._commit(left)
+            self._commit(self._journal.unapplied)
+            self._journal.take_over(Batch(0))  # only now: until then reading needs it
 
     def close(self) -> None:
         self._reader.close()

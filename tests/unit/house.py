@@ -85,6 +85,7 @@ class Disk:
         self.wants_upkeep = False
         self.waits_for_disk = True
         self.writes_at_once = True
+        self.overdue = False  # something older waits to be sealed
         self._rows: dict[int, JobRow] = {}
         self.sealed: Batch | None = None
         self._permits = Semaphore(0)
@@ -130,7 +131,7 @@ class Disk:
         _apply(batch, self._rows)
 
     def unsealed(self) -> bool:
-        return bool(self.batch)
+        return bool(self.batch) or self.overdue
 
     def write_at_once(self, batch: Batch) -> bool:
         self._did("write at once")

@@ -214,6 +214,14 @@ def test_nothing_is_written_lazily_when_nothing_changed_or_the_disk_is_busy(offi
     assert len(office.disk.batch.removed) == 1
 
 
+def test_what_has_waited_in_the_journal_is_sealed_though_nothing_is_new(office: Office) -> None:
+    office.disk.overdue = True
+    office.committer.commit_lazily()
+    assert office.disk.sealed is not None
+    office.disk.overdue = False
+    office.land()
+
+
 def test_a_long_command_has_its_changes_written_soon(office: Office) -> None:
     office.change()
     for _ in range(3):
