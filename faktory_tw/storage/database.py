@@ -8,9 +8,12 @@ import sqlite3
 import time
 from importlib import resources
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from faktory_tw.storage.store import StoreError
+
+if TYPE_CHECKING:  # Python 3.14 has it elsewhere only
+    from importlib.abc import Traversable
 
 LOG_PAGES = 4096  # of the write-ahead log between two checkpoints: 16 MiB
 _FRAME_BYTES = 4096 + 24  # a page in the log
@@ -101,6 +104,15 @@ def _allocate(file: BinaryIO, size: int) -> None:
     file.writelines(bytes(min(_BLOCK_BYTES, size - start)) for start in range(0, size, _BLOCK_BYTES))
 
 
+def sync_directory(directory: Path) -> None:
+    """Put the names of a directory on disk."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def free_bytes(directory: Path) -> int:
     """The room on the disk for this user."""
     disk = os.statvfs(directory)
@@ -129,16 +141,19 @@ def connect(path: Path, synchronous: str) -> sqlite3.Connection:
     return connection
 
 
+def _schema_files() -> list[Traversable]:
+    files = resources.files("faktory_tw.storage").joinpath("schema").iterdir()
+    return sorted((file for file in files if file.name.endswith(".sql")), key=lambda file: file.name)
+
+
+def schema_version() -> int:
+    """The newest version of the schema."""
+    return len(_schema_files())
+
+
 def migrate(connection: sqlite3.Connection, path: Path) -> None:
     """Bring the schema to the newest version, one numbered file a step, each in a transaction of its own."""
-    files = sorted(
-        (
-            file
-            for file in resources.files("faktory_tw.storage").joinpath("schema").iterdir()
-            if file.name.endswith(".sql")
-        ),
-        key=lambda file: file.name,
-    )
+    files = _schema_files()
     try:
         version = int(connection.execute("PRAGMA user_version").fetchone()[0])
         if version > len(files):
@@ -154,13 +169,22 @@ def migrate(connection: sqlite3.Connection, path: Path) -> None:
         raise StoreError(f"cannot read {path}: {error}; if it is damaged, put a backup of it in its place") from error
 
 
+def _log_bytes() -> int:
+    return (LOG_PAGES + LOG_PAGES // 4) * _FRAME_BYTES
+
+
+def limit_log(connection: sqlite3.Connection, cut: bool) -> None:
+    """Whether the commit that begins the log anew cuts it to its full length, because a reader made it longer."""
+    connection.execute(f"PRAGMA journal_size_limit = {_log_bytes() if cut else -1}")
+
+
 def lengthen_log(path: Path) -> None:
     """Give the write-ahead log its full length now, in zeros, which SQLite takes for no frames.
 
     A commit that makes the log longer has the file system write its own journal, too, and takes half as long again;
     the log is used from its beginning after every checkpoint, so that is needed once. A disk without room is left be.
     """
-    wanted = (LOG_PAGES + LOG_PAGES // 4) * _FRAME_BYTES
+    wanted = _log_bytes()
     try:
         with open(f"{path}-wal", "r+b") as log:
             log.seek(0, os.SEEK_END)

@@ -1,16 +1,17 @@
 """The embedded store: one SQLite database in WAL mode, one writing thread, one reading connection.
 
 How a batch is written
-    A small one goes into the journal as a whole, and into the tables later; see journal.py. For the tables, rows travel as bound parameters of multi-row statements. Against one JSON text unpacked inside SQLite this took half
-    the time (1.5 against 3.1 µs a row), needs no escaping, and no content can make a batch fail; against
-    ``executemany`` it takes the GIL once a statement instead of once a row. A statement is prepared once for each
-    number of rows up to 64 and for a few larger ones.
+    A small one goes into the journal as a whole, and into the tables later; see journal.py, and rows.py for the tables.
 
 Checkpoints
     Automatic ones are off: they would run inside COMMIT, before the replies. They run between two writes, after the
     replies of the last one were released, on the writing connection and nowhere else. SQLite before 3.51.3 can corrupt
     a database when a checkpoint on one connection meets a commit on another that restarts the log; with a single
     connection that both commits and checkpoints it cannot happen.
+
+    A backup reads the database as it was at one moment, and until it has read it all the log cannot be used from its
+    beginning again: it grows. :meth:`SQLiteStore.checkpoint_soon` is called afterwards, and the commit that begins the
+    log anew cuts the file to its ordinary length.
 
 Other programs
     Somebody's SQLite shell may hold the write lock. The writing connection never waits for it inside SQLite, for its
@@ -32,12 +33,9 @@ import itertools
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
-from functools import cache
 from pathlib import Path
-
-from msgspec.structs import astuple
 
 from faktory_tw.storage.database import (
     LOG_PAGES,
@@ -48,9 +46,12 @@ from faktory_tw.storage.database import (
     is_full,
     is_locked,
     lengthen_log,
+    limit_log,
     migrate,
 )
 from faktory_tw.storage.journal import JOURNAL_SECONDS, Journal
+from faktory_tw.storage.replacement import finish_replacement
+from faktory_tw.storage.rows import job_row, read_rows, write_rows
 from faktory_tw.storage.store import (
     Batch,
     Contents,
@@ -66,36 +67,11 @@ from faktory_tw.storage.store import (
 
 DURABILITIES = ("commit", "second", "os")
 
-_BLOCKS = (512, 256, 128)  # rows of one statement, beside every number up to 64
-_MOST_IN_A_BLOCK = 64
 _FEWEST_WRITES = 200  # between two checkpoints
 _RETRY_WRITES = 50  # after a checkpoint that found the disk full
 _LATE_SYNC_SECONDS = 1.0
 _PATIENCE_SECONDS = 300.0  # with another program's transaction
 _PATIENCE_STEP_SECONDS = 0.02
-_JOB = "(?,?,?,?,?,CAST(? AS TEXT))"
-_PLACE = "(?,?,?,?,?,CAST(? AS TEXT),?,?)"
-_SELECT = (
-    "SELECT jobs.id, queue, priority, jobs.at, jobs.enqueued_at, CAST(body AS BLOB),"
-    " places.id, place, position, places.at, places.enqueued_at, CAST(failure AS BLOB), wid, reserved_at"
-    " FROM jobs LEFT JOIN places ON places.id = jobs.id WHERE jobs.id IN ("
-)
-
-
-@cache
-def _statement(head: str, row: str, rows: int, tail: str) -> str:
-    return head + ",".join([row] * rows) + tail
-
-
-def _blocks(total: int) -> Iterator[int]:
-    """How many rows each statement takes."""
-    for size in _BLOCKS:
-        while total >= size:
-            yield size
-            total -= size
-    while total > 0:
-        yield min(total, _MOST_IN_A_BLOCK)
-        total -= _MOST_IN_A_BLOCK
 
 
 class SQLiteStore:
@@ -125,9 +101,11 @@ class SQLiteStore:
         self._writes_since_checkpoint = 0
         self._bytes_since_checkpoint = 0
         self._room_was_made = False  # the reserve was given up since the last checkpoint
+        self._log_was_held = False  # by a reader, such as a backup: it may be long
         self._lock = DirectoryLock(self.directory)
         with ExitStack() as opened:  # what is open when a later step fails is closed again
             opened.callback(self._lock.release)
+            self._finish_replacement()
             self._writer = connect(self.path, "FULL" if durability == "commit" else "NORMAL")
             opened.callback(self._writer.close)
             migrate(self._writer, self.path)
@@ -141,6 +119,15 @@ class SQLiteStore:
             opened.pop_all()
 
     # -- start ---------------------------------------------------------------------------------------------------
+
+    def _finish_replacement(self) -> None:
+        try:
+            finish_replacement(self.directory)
+        except OSError as error:
+            raise StoreError(
+                f"cannot finish the restore of a backup in {self.directory}: {error.strerror}; make it writable for"
+                " this user, and start the server again"
+            ) from error
 
     def _make_log(self) -> None:
         try:
@@ -207,7 +194,7 @@ class SQLiteStore:
             places.update((job_id, batch.places[job_id]) for job_id in ids if job_id in batch.places)
             for job_id in batch.removed.keys() & jobs.keys():
                 del jobs[job_id]
-        return [_row(jobs[job_id], places.get(job_id)) for job_id in ids if job_id in jobs]
+        return [job_row(jobs[job_id], places.get(job_id)) for job_id in ids if job_id in jobs]
 
     def _unwritten(self) -> list[Batch]:
         """The batches that are not in the tables, the older first, from the latest flush on."""
@@ -218,19 +205,10 @@ class SQLiteStore:
         return unwritten
 
     def _read_rows(self, ids: list[int], jobs: dict[int, JobRecord], places: dict[int, PlaceRecord]) -> None:
-        start = 0
         try:
-            for size in _blocks(len(ids)):
-                self._read_block(ids[start : start + size], jobs, places)
-                start += size
+            read_rows(self._reader.execute, ids, jobs, places)
         except sqlite3.Error as error:
             raise StoreError(f"cannot read {self.path}: {error}") from error
-
-    def _read_block(self, ids: list[int], jobs: dict[int, JobRecord], places: dict[int, PlaceRecord]) -> None:
-        for row in self._reader.execute(_statement(_SELECT, "?", len(ids), ")"), ids):
-            jobs[row[0]] = JobRecord(*row[:6])
-            if row[6] is not None:
-                places[row[0]] = PlaceRecord(*row[6:])
 
     # -- writing -------------------------------------------------------------------------------------------------
 
@@ -313,7 +291,8 @@ class SQLiteStore:
             self._journal.append(batch)
             return
         try:
-            self._run(batch)
+            self._writer.execute("BEGIN IMMEDIATE")
+            write_rows(self._writer.execute, batch)
             self._journal.empty()
             self._writer.execute("COMMIT")
         except BaseException:
@@ -321,39 +300,6 @@ class SQLiteStore:
                 self._writer.rollback()
             raise
         self._journal.emptied()
-
-    def _run(self, batch: Batch) -> None:
-        """All statements of a batch, up to the COMMIT."""
-        execute = self._writer.execute
-        execute("BEGIN IMMEDIATE")
-        if batch.flushed:
-            for table in ("jobs", "places", "queues", "workers", "days"):
-                execute(f"DELETE FROM {table}")
-        self._many("INSERT INTO jobs VALUES ", _JOB, map(astuple, batch.jobs.values()))
-        self._many("INSERT OR REPLACE INTO places VALUES ", _PLACE, map(astuple, batch.places.values()))
-        if batch.removed:
-            rows = [(job_id,) for job_id in batch.removed]
-            self._many("DELETE FROM jobs WHERE id IN (", "?", rows, ")")
-            self._many("DELETE FROM places WHERE id IN (", "?", rows, ")")
-        for name, queue in batch.queues.items():
-            execute("DELETE FROM queues WHERE name = ?", (name,))
-            if queue is not None:
-                execute("INSERT INTO queues VALUES (?,?,?)", queue)
-        for wid, alive in batch.workers.items():
-            execute(
-                "INSERT OR IGNORE INTO workers VALUES (?)" if alive else "DELETE FROM workers WHERE wid = ?", (wid,)
-            )
-        self._many("INSERT OR REPLACE INTO days VALUES ", "(?,?,?)", batch.days)
-
-    def _many(self, head: str, row: str, rows: Iterable[Sequence[object]], tail: str = "") -> None:
-        """Run one statement for many rows, a block of them at a time."""
-        parameters = list(itertools.chain.from_iterable(rows))
-        width = row.count("?")
-        start = 0
-        for size in _blocks(len(parameters) // width):
-            end = start + size * width
-            self._writer.execute(_statement(head, row, size, tail), parameters[start:end])
-            start = end
 
     def upkeep_due(self) -> bool:
         return self._checkpoint_due() or self.sync_due_in() == 0.0 or self._reserve.wanted()
@@ -397,15 +343,22 @@ class SQLiteStore:
     def _checkpoint_due(self) -> bool:
         return (
             self._room_was_made
+            or self._log_was_held
             or self._writes_since_checkpoint >= self._writes_to_checkpoint
             or self._bytes_since_checkpoint > LOG_PAGES * 2048
         )
 
+    def checkpoint_soon(self) -> None:
+        """A backup has read what it wanted: copy the log into the database after the next write. In any thread."""
+        self._log_was_held = True
+
     def _checkpoint(self) -> None:
         """Copy the log into the database, and learn how many writes fill the log."""
+        held, self._log_was_held = self._log_was_held, False
         if not self._reserve.held and self._growth() > free_bytes(self.directory):
             self._put_checkpoint_off()
             return
+        limit_log(self._writer, held)
         _busy, pages, _copied = self._writer.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
         if pages < 0:  # another program is at it
             self._put_checkpoint_off()
@@ -440,7 +393,7 @@ class SQLiteStore:
         self._writer.close()
 
     def _apply_journal(self) -> None:
-        if self._journal.filled:
+        if self._journal.filled and self._sealed is None:  # a sealed batch may have what was in it, and is not written
             self._journaled = False
             self._commit(self._journal.unapplied)
             self._journal.take_over(Batch(0))  # only now: until then reading needs it
@@ -450,22 +403,3 @@ class SQLiteStore:
         if self._log_descriptor >= 0:
             os.close(self._log_descriptor)
         self._lock.release()
-
-
-def _row(job: JobRecord, place: PlaceRecord | None) -> JobRow:
-    if place is None:
-        first = Place.QUEUED if job.at is None else Place.SCHEDULED
-        place = PlaceRecord(job.id, int(first), job.id, job.at, job.enqueued_at, b"", "", None)
-    return JobRow(
-        job.id,
-        job.queue,
-        job.priority,
-        place.place,
-        place.position,
-        place.at,
-        place.enqueued_at,
-        place.failure,
-        place.wid,
-        place.reserved_at,
-        job.body,
-    )

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from enum import IntEnum
+from pathlib import Path
 from typing import NamedTuple, Protocol
 
 import msgspec
@@ -208,6 +209,7 @@ class Store(Protocol):
     """
 
     batch: Batch
+    path: Path  # of the database, from which backups are taken
     waits_for_disk: bool  # whether a write does
 
     def contents(self) -> Contents:
@@ -250,6 +252,9 @@ class Store(Protocol):
 
     def upkeep(self) -> None:
         """What is to be done between two writes, and may take some time. Raises StoreError."""
+
+    def checkpoint_soon(self) -> None:
+        """A backup has read what it wanted of :attr:`path`: what was put off meanwhile can be done. In any thread."""
 
     def sync_late(self) -> None:
         """Sync what was written without, if that is due; called while nothing is written. Raises StoreError."""

@@ -10,6 +10,7 @@ import pytest
 
 from faktory_tw.storage.sqlite import SQLiteStore
 from tests.unit.doubles import Faults, failing_connect
+from tests.unit.storage.backups import fill
 from tests.unit.storage.batches import OpenStore
 
 
@@ -34,6 +35,18 @@ def stores(tmp_path: Path) -> Iterator[OpenStore]:
 @pytest.fixture
 def store(stores: OpenStore) -> SQLiteStore:
     return stores()
+
+
+@pytest.fixture
+def filled(store: SQLiteStore) -> SQLiteStore:
+    """A store with a hundred jobs."""
+    return fill(store)
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    """Where a test keeps backups; it does not exist yet."""
+    return tmp_path / "backups"
 
 
 @pytest.fixture
