@@ -1,23 +1,66 @@
 """The settings of one server: where they come from, what they must be, and what they are when nobody says.
 
-Options of the command line win over environment variables, these over the files of the configuration directory.
+Options of the command line win over environment variables, these over the files ``conf.d/*.toml`` of the configuration
+directory, these over the defaults. `SETTINGS` (faktory_tw/configkeys.py) lists them all. What is wrong is collected, so
+that an administrator hears of everything at once; what is only unwise becomes a warning.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import textwrap
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
-ENVIRONMENTS = ("development", "staging", "production")
-LEVELS = ("debug", "info", "warn", "error")
+from faktory_tw import configfile, configsecrets
+from faktory_tw.configfile import Tree
+from faktory_tw.configkeys import BY_FIELD, BY_KEY, BY_OPTION, ENVIRONMENTS, MASK, MIB, Setting, duration_seconds
+from faktory_tw.configsections import check_sections
+
 DEFAULT_BINDING = "localhost:7419"
 DEFAULT_WEB_BINDING = "localhost:7420"
-MIB = 1024 * 1024
+BACKUP_SECONDS = 3600  # outside development, unless set
+FEWEST_BACKUP_SECONDS = 300
+
+CheckAddress = Callable[[str], object]
+
+
+def _any_address(_address: str) -> None:
+    """Find nothing wrong with an address."""
+
+
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+_TLS_REFUSED = """\
+TLS belongs in a front end in {environment}: remove {where} and let one of these programs accept TLS at \
+a public address and pass it on to localhost:7419 (README.rst, section "TLS", has complete examples):
+  haproxy:       listen faktory
+                   mode tcp
+                   bind PUBLIC-ADDRESS:7419 ssl crt /etc/ssl/faktory.pem
+                   server faktory 127.0.0.1:7419
+  nginx stream:  server {{ listen PUBLIC-ADDRESS:7419 ssl; proxy_pass 127.0.0.1:7419;
+                          ssl_certificate /etc/ssl/faktory.pem; ssl_certificate_key /etc/ssl/faktory.key; }}
+  stunnel:       [faktory]
+                 accept = PUBLIC-ADDRESS:7419
+                 connect = 127.0.0.1:7419
+                 cert = /etc/ssl/faktory.pem"""
 
 
 class ConfigError(Exception):
-    """A setting that cannot be used. The text says which, and what to do."""
+    """Settings that cannot be used. Each of ``problems`` says which one, and what to do."""
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__(*problems)
+        self.problems = problems
+
+    def __str__(self) -> str:
+        if len(self.problems) == 1:
+            return self.problems[0]
+        listed = "\n".join(textwrap.indent(problem, "  ") for problem in self.problems)
+        return f"there are {len(self.problems)} mistakes in the configuration:\n{listed}"
 
 
 @dataclass(frozen=True)
@@ -27,7 +70,7 @@ class Settings:
     environment: str
     directory: Path
     config_directory: Path
-    password: str | None
+    password: str | None = field(repr=False)
     bindings: tuple[str, ...] = (DEFAULT_BINDING,)
     web_binding: str | None = DEFAULT_WEB_BINDING
     log_level: str = "info"
@@ -38,7 +81,7 @@ class Settings:
     max_queue_size: int = 0
     min_free_disk_bytes: int = 64 * MIB
     reclaim_dead_workers: bool = True
-    web_password: str | None = None  # None: the same as of clients
+    web_password: str | None = field(default=None, repr=False)  # None: the same as of clients
     backup_seconds: int = 0  # between two automatic backups; 0: none
     backup_keep: int = 24
     backup_directory: Path | None = None  # None: `backups` in the data directory
@@ -46,9 +89,75 @@ class Settings:
     statsd_location: str | None = None  # host:port
     statsd_namespace: str = "faktory."
     statsd_tags: tuple[str, ...] = ()
+    statsd_buffer_size: int = 15  # metrics in one datagram at most
     statsd_queue_latency: tuple[str, ...] = ()
     tls_bindings: tuple[str, ...] = ()  # development only
     web_tls_binding: str | None = None  # development only
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """Settings, what is to be said about them in the log, and where each came from, by its field."""
+
+    settings: Settings
+    warnings: tuple[str, ...]
+    origins: Mapping[str, str]
+
+
+class Row(NamedTuple):
+    """One setting as it is in effect; ``value`` for people, a secret masked."""
+
+    key: str
+    value: str
+    origin: str
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What `check` found. Without ``problems`` a server starts with these settings; with some it does not."""
+
+    problems: tuple[str, ...]
+    warnings: tuple[str, ...]
+    rows: tuple[Row, ...]
+
+
+def load(options: Mapping[str, Any], environ: Mapping[str, str], check_address: CheckAddress = _any_address) -> Loaded:
+    """Read all settings. Raises ConfigError with everything that is wrong.
+
+    ``options`` has the long options that were given, by name without the dashes: text, numbers, a list for ``bind``.
+    ``check_address`` raises ConfigError for an address that cannot be listened on.
+    """
+    reading = _Reading(options, environ, check_address)
+    loaded = reading.run()
+    if loaded is None or reading.problems:
+        raise ConfigError(*reading.problems)
+    return loaded
+
+
+def check(
+    config_directory: str | None,
+    environ: Mapping[str, str],
+    options: Mapping[str, Any] = _NOTHING,
+    check_address: CheckAddress = _any_address,
+) -> Checked:
+    """Read all settings as `load` does and tell what is wrong and what is in effect, without raising.
+
+    ``config_directory`` None: that of the environment (option ``environment``, FAKTORY_ENV). What cannot be used is in
+    ``rows`` with the value that it would have if nobody had set it. When not even the environment is known there are
+    no rows.
+    """
+    named = {**options, "config": config_directory} if config_directory else options
+    reading = _Reading(named, environ, check_address)
+    loaded = reading.run()
+    rows = () if loaded is None else _rows(loaded)
+    return Checked(tuple(reading.problems), tuple(reading.warnings), rows)
+
+
+def defaults() -> dict[str, object]:
+    """The values that settings have when nobody says, by field, for the fields that have one everywhere."""
+    path = Path()
+    settings = Settings("development", path, path, None)
+    return {each.name: getattr(settings, each.name) for each in fields(settings)}
 
 
 def environment(option: str | None, environ: Mapping[str, str]) -> str:
@@ -74,53 +183,206 @@ def directories(
     )
 
 
-def password(environment: str, config_directory: Path, environ: Mapping[str, str]) -> str | None:
-    """The password of clients and web UI: FAKTORY_PASSWORD, else the file ``password`` of the configuration directory.
+class _Reading:
+    """One look at files, environment and options. ``values`` and ``origins`` are by field of `Settings`."""
 
-    A FAKTORY_PASSWORD that begins with ``/`` names a file. Outside development there must be one, unless
-    FAKTORY_SKIP_PASSWORD says otherwise.
-    """
-    found = environ.get("FAKTORY_PASSWORD", "")
-    if found.startswith("/"):
-        found = _read_password(Path(found), "FAKTORY_PASSWORD")
-    if not found:
-        file = config_directory / "password"
-        if file.exists():
-            found = _read_password(file, "the configuration directory")
-    if found:
-        return found
-    if environment != "development" and environ.get("FAKTORY_SKIP_PASSWORD", "").lower() not in ("1", "true", "yes"):
-        raise ConfigError(
-            f"a password is required in {environment}: set FAKTORY_PASSWORD to it (or to the path of a file that holds "
-            f"it), or write it to {config_directory / 'password'}; FAKTORY_SKIP_PASSWORD=1 goes without"
-        )
-    return None
+    def __init__(self, options: Mapping[str, Any], environ: Mapping[str, str], check_address: CheckAddress) -> None:
+        self.problems: list[str] = []
+        self.warnings: list[str] = []
+        self._options = {name: value for name, value in options.items() if value is not None}
+        self._environ = environ
+        self._check_address = check_address
+        self._values: dict[str, Any] = {}
+        self._origins: dict[str, str] = {}
+        self._refused: set[str] = set()  # fields with a value that cannot be used, which has been complained about
+        self._secrets: dict[str, tuple[Any, str]] = {}  # of the files, by key: the value and its place
+
+    def run(self) -> Loaded | None:
+        """Read everything; None when it is not even clear which files to read."""
+        try:
+            name = environment(self._options.get("environment"), self._environ)
+        except ConfigError as error:
+            self.problems += error.problems
+            return None
+        data, config = directories(name, self._options.get("directory"), self._options.get("config"), self._environ)
+        self._origins.update(environment=self._origin_of_environment(), config_directory=self._origin_of("config"))
+        self.warnings += configfile.misplaced(config, must_exist="config" in self._options)
+        tree = configfile.read(config, self.problems)
+        self._take_files(tree)
+        self._take_environ()
+        self._take_options()
+        if self._options.get("directory"):
+            self._values["directory"], self._origins["directory"] = data, "-d"
+        self._values.setdefault("directory", data)
+        self._values.setdefault("backup_seconds", 0 if name == "development" else BACKUP_SECONDS)
+        self._take_passwords(name, config, tree)
+        settings = replace(Settings(name, data, config, None), **self._values)
+        self._refuse_tls(settings)
+        return Loaded(settings, tuple(self.warnings), self._origins)
+
+    def _origin_of_environment(self) -> str:
+        if self._options.get("environment"):
+            return "-e"
+        return "FAKTORY_ENV" if self._environ.get("FAKTORY_ENV") else "default"
+
+    def _origin_of(self, option: str) -> str:
+        return f"-{BY_OPTION[option].letter}" if self._options.get(option) else "default"
+
+    # -- the three sources -----------------------------------------------------------------------------------------
+
+    def _take_files(self, tree: Tree) -> None:
+        for setting, value, place in check_sections(tree, self.problems, self.warnings):
+            self._take(setting, value, f"{place}: {setting.key}", place)
+
+    def _take_environ(self) -> None:
+        text = self._environ.get("FAKTORY_BACKUP_FREQUENCY")
+        if text:
+            try:
+                seconds = duration_seconds(text)
+            except ValueError as error:
+                self.warnings.append(f"FAKTORY_BACKUP_FREQUENCY {error}: a backup is taken every hour")
+                seconds = BACKUP_SECONDS
+            origin = "FAKTORY_BACKUP_FREQUENCY"
+            self._keep("backup_seconds", self._at_least_five_minutes(seconds, origin, text), origin)
+        url = self._environ.get("DD_DOGSTATSD_URL")
+        if url:
+            self._take_dogstatsd(url)
+
+    def _take_dogstatsd(self, url: str) -> None:
+        """Other programs read this variable, too, so one that cannot be used here is no reason not to start."""
+        try:
+            parts = urlsplit(url)
+            if parts.scheme != "udp":
+                raise ValueError
+            location = parts.netloc if ":" in parts.netloc.rpartition("]")[2] else f"{parts.netloc}:8125"
+            self._keep("statsd_location", BY_KEY["statsd.location"].kind.read(location), "DD_DOGSTATSD_URL")
+        except ValueError:
+            self.warnings.append(
+                f"DD_DOGSTATSD_URL must have the form udp://host:port, not {url!r}: it is not used for metrics"
+            )
+
+    def _take_options(self) -> None:
+        for option, given in self._options.items():
+            setting = BY_OPTION[option]
+            value = setting.kind.of_text(given) if isinstance(given, str) else given
+            if setting.field == "reclaim_dead_workers":
+                value = not given  # the option says it the other way round
+            if setting.field not in ("environment", "config_directory", "directory") and value != []:
+                self._take(setting, value, f"--{option}", f"--{option}")
+
+    def _take(self, setting: Setting, value: Any, name: str, origin: str) -> None:
+        """Check a value and keep it. ``name`` is what a complaint calls it."""
+        try:
+            read = setting.kind.read(value)
+        except ValueError as error:
+            self.problems.append(f"{name} {error}")
+            self._refused.add(setting.field)
+            return
+        if setting.field in ("bindings", "web_binding", "tls_bindings", "web_tls_binding"):
+            self._check_addresses((read,) if isinstance(read, str) else read or (), "" if name == origin else origin)
+        if setting.field == "backup_seconds":
+            read = self._at_least_five_minutes(read, name, value)
+        if setting.field in ("password", "web_password"):
+            self._secrets[setting.key] = (read, origin)
+        else:
+            self._keep(setting.field, read, origin)
+
+    def _keep(self, name: str, value: Any, origin: str) -> None:
+        self._values[name] = value
+        self._origins[name] = origin
+
+    def _check_addresses(self, addresses: tuple[str, ...], place: str) -> None:
+        for address in addresses:
+            try:
+                self._check_address(address)
+            except ConfigError as error:
+                self.problems += [f"{place}: {problem}" if place else problem for problem in error.problems]
+
+    def _at_least_five_minutes(self, seconds: float, name: str, text: str) -> int:
+        if seconds != 0 and seconds < FEWEST_BACKUP_SECONDS:
+            self.warnings.append(
+                f"{name} is {text!r}, but no more than one backup is taken in 5 minutes, which is what it is now; "
+                '"0" is for none'
+            )
+            return FEWEST_BACKUP_SECONDS
+        return int(seconds)
+
+    # -- secrets and TLS -------------------------------------------------------------------------------------------
+
+    def _take_passwords(self, name: str, config: Path, tree: Tree) -> None:
+        for section, key in (("faktory", "password"), ("web", "web_password")):
+            found = self._password(section, config / "password" if section == "faktory" else None)
+            if found is not None:
+                self._keep(key, *found)
+            written, _ = self._secrets.get(f"{section}.password", ("/", ""))
+            if not written.startswith("/"):
+                self._warn_of(tree.file(section, "password"))
+        skip = self._environ.get("FAKTORY_SKIP_PASSWORD", "").lower() in ("1", "true", "yes")
+        missing = "password" not in self._values and "password" not in self._refused
+        if name != "development" and missing and not skip:
+            self.problems.append(
+                f"a password is required in {name}: set FAKTORY_PASSWORD to it (or to the path of a file that holds "
+                f"it), or write it to {config / 'password'}; FAKTORY_SKIP_PASSWORD=1 goes without"
+            )
+
+    def _password(self, section: str, fallback: Path | None) -> tuple[str, str] | None:
+        """The password of a section, and where it is from; a variable wins over the files, ``fallback`` is the last."""
+        key, file_key = f"{section}.password", f"{section}.password_file"
+        variable = BY_KEY[key].variable
+        if key in self._secrets and file_key in self._secrets:
+            self.problems.append(
+                f"{self._secrets[file_key][1]}: {file_key} and {key} ({self._secrets[key][1]}) are both given; keep one"
+            )
+        secret, origin = self._environ.get(variable, ""), variable
+        if not secret:
+            secret, origin = self._secrets.get(key) or self._secrets.get(file_key) or ("", "")
+        try:
+            if not secret:
+                return self._read_password(fallback) if fallback and configsecrets.is_there(fallback) else None
+            if not str(secret).startswith("/"):
+                return secret, origin
+            return self._read_password(Path(secret), origin)
+        except ValueError as error:
+            self.problems.append(str(error))
+            self._refused.add("password" if section == "faktory" else "web_password")
+            return None
+
+    def _read_password(self, path: Path, origin: str = "the configuration directory") -> tuple[str, str]:
+        password = configsecrets.read_password(path, origin)
+        self._warn_of(path)
+        return password, f"{path} (named by {origin})"
+
+    def _warn_of(self, secret_file: Path) -> None:
+        warning = configsecrets.exposure(secret_file)
+        if warning and warning not in self.warnings:
+            self.warnings.append(warning)
+
+    def _refuse_tls(self, settings: Settings) -> None:
+        if settings.environment == "development":
+            return
+        named = [f"faktory.tls_binding ({self._origins['tls_bindings']})"] if settings.tls_bindings else []
+        named += [f"web.tls_binding ({self._origins['web_tls_binding']})"] if settings.web_tls_binding else []
+        for address in (*settings.bindings, settings.web_binding or ""):
+            named += [f"the address {address!r}"] if address.startswith(("ssl:", "tls:")) else []
+        if named:
+            where = " and ".join(named)
+            self.problems.append(_TLS_REFUSED.format(environment=settings.environment, where=where))
 
 
-def _read_password(path: Path, origin: str) -> str:
-    try:
-        text = path.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise ConfigError(f"cannot read the password file {path} named by {origin}: {reason}") from None
-    if not text:
-        raise ConfigError(f"the password file {path} named by {origin} is empty")
-    return text
+def _rows(loaded: Loaded) -> tuple[Row, ...]:
+    return tuple(
+        Row(setting.name, _told(setting, getattr(loaded.settings, name)), loaded.origins.get(name, "default"))
+        for name, setting in BY_FIELD.items()
+    )
 
 
-def whole_number(name: str, text: str, least: int) -> int:
-    """``text`` as a whole number of at least ``least``."""
-    try:
-        number = int(text)
-    except ValueError:
-        raise ConfigError(f"--{name} must be a whole number, not {text!r}") from None
-    if number < least:
-        raise ConfigError(f"--{name} must be {least} or more, not {number}")
-    return number
-
-
-def one_of(name: str, text: str, choices: tuple[str, ...]) -> str:
-    """``text``, when it is one of the choices."""
-    if text not in choices:
-        raise ConfigError(f"--{name} must be one of {', '.join(choices)}, not {text!r}")
-    return text
+def _told(setting: Setting, value: object) -> str:
+    if value is None or value == ():
+        return setting.default or "none"
+    if setting.secret:
+        return MASK
+    if setting.field == "backup_seconds":
+        return f"{value}s"
+    if isinstance(value, tuple):
+        return ", ".join(str(part) for part in value)
+    return str(value).lower() if isinstance(value, bool) else str(value)

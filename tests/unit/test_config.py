@@ -1,8 +1,11 @@
-"""Where settings come from, and what is said of those that cannot be used."""
+"""Where settings come from, which source wins, and what is said of those that cannot be used."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,13 +13,51 @@ from faktory_tw.config import (
     DEFAULT_BINDING,
     DEFAULT_WEB_BINDING,
     ConfigError,
+    Loaded,
     Settings,
     directories,
     environment,
-    one_of,
-    password,
-    whole_number,
+    load,
 )
+
+Write = Callable[..., Path]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    """A function that writes a file of the configuration directory, readable by its owner only."""
+
+    def write(text: str, name: str = "conf.d/a.toml", mode: int = 0o600) -> Path:
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+        path.chmod(mode)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def loaded(tmp_path: Path) -> Callable[..., Loaded]:
+    """A function that loads the settings of the configuration directory of `write`."""
+
+    def loaded(environ: Mapping[str, str] | None = None, **options: Any) -> Loaded:
+        named = {name.replace("_", "-"): value for name, value in options.items()}
+        return load({"config": str(tmp_path), **named}, environ or {})
+
+    return loaded
+
+
+Load = Callable[..., Loaded]
+
+
+def refusal(load_it: Callable[[], Loaded]) -> str:
+    with pytest.raises(ConfigError) as refused:
+        load_it()
+    return str(refused.value)
+
+
+# -- environment and directories ---------------------------------------------------------------------------------------
 
 
 def test_whoever_says_nothing_is_in_development() -> None:
@@ -34,7 +75,7 @@ def test_an_unknown_environment_is_refused(name: str) -> None:
     with pytest.raises(ConfigError, match=f'invalid environment "{name}": legal values are development, staging or'):
         environment(name, {})
     with pytest.raises(ConfigError, match="legal values"):
-        environment(None, {"FAKTORY_ENV": name})
+        load({}, {"FAKTORY_ENV": name})
 
 
 def test_development_keeps_its_data_at_home(tmp_path: Path) -> None:
@@ -61,108 +102,14 @@ def test_without_a_home_there_is_still_an_absolute_directory() -> None:
     assert config.is_absolute()
 
 
-# -- the password ------------------------------------------------------------------------------------------------------
+def test_the_files_can_name_the_data_directory_and_the_option_wins(write: Write, loaded: Load) -> None:
+    write('[storage]\ndirectory = "/srv/jobs"')
+    assert loaded().settings.directory == Path("/srv/jobs")
+    assert loaded(directory="/elsewhere").settings.directory == Path("/elsewhere")
+    assert loaded(directory="/elsewhere").origins["directory"] == "-d"
 
 
-@pytest.fixture
-def config_directory(tmp_path: Path) -> Path:
-    """A configuration directory with a password file."""
-    (tmp_path / "password").write_text("  from the file\n", encoding="utf-8")
-    return tmp_path
-
-
-def test_the_environment_variable_wins_over_the_file(config_directory: Path) -> None:
-    assert password("production", config_directory, {"FAKTORY_PASSWORD": " as it is "}) == " as it is "
-
-
-def test_the_file_of_the_configuration_directory_has_the_password(config_directory: Path) -> None:
-    assert password("production", config_directory, {}) == "from the file"
-    assert password("development", config_directory, {"FAKTORY_PASSWORD": ""}) == "from the file"
-
-
-def test_an_environment_variable_that_is_a_path_names_a_file(tmp_path: Path) -> None:
-    (tmp_path / "secret").write_text("pässword\n", encoding="utf-8")
-    assert password("production", tmp_path, {"FAKTORY_PASSWORD": str(tmp_path / "secret")}) == "pässword"
-
-
-def test_development_needs_no_password(tmp_path: Path) -> None:
-    assert password("development", tmp_path, {}) is None
-
-
-@pytest.mark.parametrize("name", ["staging", "production"])
-def test_elsewhere_a_password_is_required(tmp_path: Path, name: str) -> None:
-    with pytest.raises(ConfigError) as refused:
-        password(name, tmp_path, {})
-    text = str(refused.value)
-    assert text.startswith(f"a password is required in {name}: set FAKTORY_PASSWORD")
-    assert str(tmp_path / "password") in text
-    assert "FAKTORY_SKIP_PASSWORD=1" in text
-
-
-@pytest.mark.parametrize(
-    ("answer", "goes_without"), [("1", True), ("true", True), ("YES", True), ("0", False), ("", False)]
-)
-def test_production_goes_without_a_password_only_when_it_is_said(
-    tmp_path: Path, answer: str, goes_without: bool
-) -> None:
-    environ = {"FAKTORY_SKIP_PASSWORD": answer}
-    if goes_without:
-        assert password("production", tmp_path, environ) is None
-    else:
-        with pytest.raises(ConfigError, match="a password is required"):
-            password("production", tmp_path, environ)
-
-
-def test_skipping_the_password_does_not_skip_one_that_is_there(config_directory: Path) -> None:
-    assert password("production", config_directory, {"FAKTORY_SKIP_PASSWORD": "1"}) == "from the file"
-
-
-def test_a_password_file_that_is_missing_empty_or_no_text_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "empty").write_text(" \n")
-    (tmp_path / "bytes").write_bytes(b"\xff\xfe")
-    for name, said in (("missing", "No such file"), ("empty", "is empty"), ("bytes", "not UTF-8"), ("", "directory")):
-        path = tmp_path / name
-        with pytest.raises(ConfigError, match=said) as refused:
-            password("production", tmp_path, {"FAKTORY_PASSWORD": str(path)})
-        assert f"{path} named by FAKTORY_PASSWORD" in str(refused.value)
-
-
-def test_an_empty_password_file_does_not_open_the_server(tmp_path: Path) -> None:
-    (tmp_path / "password").write_text("\n")
-    with pytest.raises(ConfigError, match="named by the configuration directory is empty"):
-        password("development", tmp_path, {})
-
-
-# -- numbers and choices -----------------------------------------------------------------------------------------------
-
-
-def test_a_whole_number_is_read() -> None:
-    assert whole_number("max-connections", "12", 1) == 12
-    assert whole_number("max-connections", " 1 ", 1) == 1
-
-
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("many", "--max-connections must be a whole number, not 'many'"),
-        ("", "--max-connections must be a whole number, not ''"),
-        ("1.5", "--max-connections must be a whole number, not '1.5'"),
-        ("64M", "--max-connections must be a whole number, not '64M'"),
-        ("0", "--max-connections must be 1 or more, not 0"),
-        ("-3", "--max-connections must be 1 or more, not -3"),
-    ],
-)
-def test_a_number_that_is_none_or_too_small_is_refused(text: str, said: str) -> None:
-    with pytest.raises(ConfigError) as refused:
-        whole_number("max-connections", text, 1)
-    assert str(refused.value) == said
-
-
-def test_a_choice_is_one_of_those_that_are_named() -> None:
-    assert one_of("colour", "red", ("red", "blue")) == "red"
-    with pytest.raises(ConfigError) as refused:
-        one_of("colour", "Red", ("red", "blue"))
-    assert str(refused.value) == "--colour must be one of red, blue, not 'Red'"
+# -- sources and their order -------------------------------------------------------------------------------------------
 
 
 def test_the_defaults_are_those_of_the_documentation(tmp_path: Path) -> None:
@@ -172,3 +119,358 @@ def test_the_defaults_are_those_of_the_documentation(tmp_path: Path) -> None:
     assert (settings.durability, settings.log_level, settings.description) == ("commit", "info", "Faktory")
     assert (settings.max_line_bytes, settings.min_free_disk_bytes) == (67_108_864, 67_108_864)
     assert (settings.max_connections, settings.max_queue_size, settings.reclaim_dead_workers) == (10_000, 0, True)
+
+
+def test_without_files_variables_and_options_the_defaults_hold(tmp_path: Path, loaded: Load) -> None:
+    there = loaded()
+    assert there.settings == Settings("development", directories("development", None, None, {})[0], tmp_path, None)
+    assert there.warnings == ()
+
+
+FILES = [
+    ('[faktory]\nbinding = ":7000"', "bindings", (":7000",)),
+    ('[faktory]\nbinding = [":7000", "unix:/run/f"]', "bindings", (":7000", "unix:/run/f")),
+    ('[faktory]\ntls_binding = ":7001"', "tls_bindings", (":7001",)),
+    ('[faktory]\npassword = "s3cret"', "password", "s3cret"),
+    ('[faktory]\ndescription = "Jobs"', "description", "Jobs"),
+    ("[faktory]\nmax_connections = 5", "max_connections", 5),
+    ("[faktory]\nmax_line_bytes = 65_536", "max_line_bytes", 65_536),
+    ('[faktory]\nlog_level = "warn"', "log_level", "warn"),
+    ('[faktory]\nlog_format = "json"', "log_format", "json"),
+    ("[faktory]\nreclaim_dead_workers = false", "reclaim_dead_workers", False),
+    ('[web]\nbinding = ":7421"', "web_binding", ":7421"),
+    ('[web]\nbinding = ":0"', "web_binding", None),
+    ('[web]\ntls_binding = "localhost:7422"', "web_tls_binding", "localhost:7422"),
+    ('[web]\npassword = "other"', "web_password", "other"),
+    ("[queues]\nmax_size = 9", "max_queue_size", 9),
+    ('[backup]\nfrequency = "1h30m"', "backup_seconds", 5400),
+    ("[backup]\nkeep = 3", "backup_keep", 3),
+    ('[backup]\ndirectory = "/backups"', "backup_directory", Path("/backups")),
+    ('[storage]\ndirectory = "/data"', "directory", Path("/data")),
+    ('[storage]\ndurability = "os"', "durability", "os"),
+    ("[storage]\nmin_free_disk = 0", "min_free_disk_bytes", 0),
+    ('[statsd]\nlocation = "localhost:8125"', "statsd_location", "localhost:8125"),
+    ('[statsd]\nnamespace = "jobs."', "statsd_namespace", "jobs."),
+    ('[statsd]\ntags = ["env:test"]', "statsd_tags", ("env:test",)),
+    ("[statsd]\nbufferSize = 1", "statsd_buffer_size", 1),
+    ('[statsd]\nqueueLatency = ["default", "mail"]', "statsd_queue_latency", ("default", "mail")),
+]
+
+
+@pytest.mark.parametrize(("text", "name", "value"), FILES)
+def test_every_key_of_a_file_sets_what_it_names(write: Write, loaded: Load, text: str, name: str, value: Any) -> None:
+    assert getattr(loaded().settings, name) != value
+    path = write(text)
+    there = loaded()
+    assert getattr(there.settings, name) == value
+    assert there.origins[name] == f"{path}:2"
+    assert there.warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "option", "given", "name", "value"),
+    [
+        ('[faktory]\nbinding = ":1"', "bind", [":2", ":3"], "bindings", (":2", ":3")),
+        ('[web]\nbinding = ":1"', "web", "", "web_binding", None),
+        ('[faktory]\nlog_level = "warn"', "log_level", "info", "log_level", "info"),
+        ("[faktory]\nmax_connections = 5", "max_connections", "10000", "max_connections", 10_000),
+        ("[faktory]\nmax_line_bytes = 65536", "max_line_bytes", "70000", "max_line_bytes", 70_000),
+        ('[faktory]\ndescription = "A"', "description", "Faktory", "description", "Faktory"),
+        ("[faktory]\nreclaim_dead_workers = true", "keep_dead_workers_jobs", 1, "reclaim_dead_workers", False),
+        ("[queues]\nmax_size = 1", "max_queue_size", "0", "max_queue_size", 0),
+        ('[storage]\ndurability = "os"', "durability", "commit", "durability", "commit"),
+        ("[storage]\nmin_free_disk = 1", "min_free_disk", "0", "min_free_disk_bytes", 0),
+    ],
+)
+def test_an_option_wins_over_the_files_also_when_it_says_the_default(
+    write: Write, loaded: Load, text: str, option: str, given: Any, name: str, value: Any
+) -> None:
+    write(text)
+    assert getattr(loaded().settings, name) != value
+    there = loaded(**{option: given})
+    assert getattr(there.settings, name) == value
+    assert there.origins[name] == "--" + option.replace("_", "-")
+
+
+def test_options_that_were_not_given_leave_the_files_alone(write: Write, loaded: Load) -> None:
+    write('[faktory]\nbinding = ":1"\nlog_level = "warn"')
+    settings = loaded(bind=[], log_level=None).settings
+    assert (settings.bindings, settings.log_level) == ((":1",), "warn")
+
+
+def test_everything_that_is_wrong_is_told_at_once(write: Write, loaded: Load) -> None:
+    first = write('[faktory]\nmax_connections = 0\nlog_level = "loud"')
+    second = write("[[[", "conf.d/b.toml")
+    with pytest.raises(ConfigError) as refused:
+        loaded(environment="production", max_queue_size="x", durability="maybe")
+    problems = refused.value.problems
+    assert [problem.split(": ")[0] for problem in problems[:3]] == [f"{second}:1:3", f"{first}:2", f"{first}:3"]
+    assert problems[3:5] == (
+        "--max-queue-size must be a whole number, not 'x'",
+        "--durability must be one of commit, second, os, not 'maybe'",
+    )
+    assert problems[5].startswith("a password is required in production")
+    assert len(problems) == 6
+    assert str(refused.value).startswith("there are 6 mistakes in the configuration:\n  /")
+
+
+def test_an_address_in_a_file_is_checked_and_its_line_told(tmp_path: Path, write: Write) -> None:
+    def refuse(address: str) -> None:
+        if address == "bad":
+            raise ConfigError("'bad' is no address")
+
+    path = write('[faktory]\nbinding = [":1", "bad"]\n[web]\nbinding = "bad"')
+    said = refusal(lambda: load({"config": str(tmp_path), "bind": ["bad"]}, {}, refuse))
+    assert said.splitlines()[1:] == [
+        f"  {path}:2: 'bad' is no address",
+        f"  {path}:4: 'bad' is no address",
+        "  'bad' is no address",
+    ]
+
+
+def test_what_was_probably_meant_to_be_read_is_pointed_out(tmp_path: Path, write: Write, loaded: Load) -> None:
+    write("", "faktory.toml")
+    assert loaded().warnings == (f"{tmp_path / 'faktory.toml'} is not read: move it to {tmp_path / 'conf.d'}",)
+    missing = load({"config": str(tmp_path / "none")}, {})
+    assert missing.warnings == (f"the configuration directory {tmp_path / 'none'} does not exist",)
+    assert load({}, {"HOME": str(tmp_path)}).warnings == ()
+
+
+# -- passwords ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_variable_wins_over_the_files_and_these_over_the_password_file(write: Write, loaded: Load) -> None:
+    path = write("  from the file\n", "password")
+    assert loaded(environment="production").settings.password == "from the file"
+    assert loaded().origins["password"] == f"{path} (named by the configuration directory)"
+    write('[faktory]\npassword = "of the key"')
+    assert loaded().settings.password == "of the key"
+    assert loaded({"FAKTORY_PASSWORD": " as it is "}).settings.password == " as it is "
+    assert loaded({"FAKTORY_PASSWORD": ""}).settings.password == "of the key"
+    assert loaded({"FAKTORY_PASSWORD": "x"}).origins["password"] == "FAKTORY_PASSWORD"
+
+
+@pytest.mark.parametrize("key", ["password", "password_file"])
+def test_a_password_that_is_a_path_names_a_file(write: Write, loaded: Load, key: str) -> None:
+    secret = write("pässword\n", "secret")
+    write(f'[faktory]\n{key} = "{secret}"\n[web]\n{key} = "{secret}"')
+    settings = loaded(environment="production").settings
+    assert (settings.password, settings.web_password) == ("pässword", "pässword")
+    assert loaded({"FAKTORY_PASSWORD": str(secret)}).settings.password == "pässword"
+
+
+def test_the_web_can_have_a_password_of_its_own(write: Write, loaded: Load) -> None:
+    write('[web]\npassword = "of the key"')
+    assert loaded().settings.web_password == "of the key"
+    assert loaded().settings.password is None
+    assert loaded({"FAKTORY_WEB_PASSWORD": "variable"}).settings.web_password == "variable"
+    assert loaded({"FAKTORY_WEB_PASSWORD": "variable"}).settings.password is None
+
+
+def test_the_web_password_is_not_that_of_clients(write: Write, loaded: Load) -> None:
+    write('[web]\npassword = "of the web"')
+    assert "a password is required in staging" in refusal(lambda: loaded(environment="staging"))
+
+
+def test_a_password_and_a_file_for_it_are_one_too_many(write: Write, loaded: Load) -> None:
+    path = write('[web]\npassword = "a"\npassword_file = "/b"')
+    assert refusal(loaded) == f"{path}:3: web.password_file and web.password ({path}:2) are both given; keep one"
+
+
+def test_development_needs_no_password(loaded: Load) -> None:
+    assert loaded().settings.password is None
+
+
+@pytest.mark.parametrize("name", ["staging", "production"])
+def test_elsewhere_a_password_is_required(tmp_path: Path, loaded: Load, name: str) -> None:
+    text = refusal(lambda: loaded(environment=name))
+    assert text.startswith(f"a password is required in {name}: set FAKTORY_PASSWORD")
+    assert str(tmp_path / "password") in text
+    assert "FAKTORY_SKIP_PASSWORD=1" in text
+
+
+@pytest.mark.parametrize(
+    ("answer", "goes_without"), [("1", True), ("true", True), ("YES", True), ("0", False), ("", False)]
+)
+def test_production_goes_without_a_password_only_when_it_is_said(loaded: Load, answer: str, goes_without: bool) -> None:
+    environ = {"FAKTORY_SKIP_PASSWORD": answer}
+    if goes_without:
+        assert loaded(environ, environment="production").settings.password is None
+    else:
+        assert "a password is required" in refusal(lambda: loaded(environ, environment="production"))
+
+
+def test_skipping_the_password_does_not_skip_one_that_is_there(write: Write, loaded: Load) -> None:
+    write("secret", "password")
+    assert loaded({"FAKTORY_SKIP_PASSWORD": "1"}, environment="production").settings.password == "secret"
+
+
+@pytest.mark.parametrize(
+    ("name", "said"), [("missing", "No such file"), ("empty", "is empty"), ("bytes", "not UTF-8"), ("", "directory")]
+)
+def test_a_password_file_that_is_missing_empty_or_no_text_is_the_one_complaint(
+    tmp_path: Path, loaded: Load, name: str, said: str
+) -> None:
+    (tmp_path / "empty").write_text(" \n")
+    (tmp_path / "bytes").write_bytes(b"\xff\xfe")
+    path = tmp_path / name
+    text = refusal(lambda: loaded({"FAKTORY_PASSWORD": str(path)}, environment="production"))
+    assert text.startswith(f"{'the' if name == 'empty' else 'cannot read the'} password file {path} named by FAKTORY_")
+    assert said in text
+
+
+def test_an_empty_password_file_does_not_open_the_server(write: Write, loaded: Load) -> None:
+    write("\n", "password")
+    assert "named by the configuration directory is empty" in refusal(loaded)
+
+
+def test_an_empty_password_in_a_file_is_refused(write: Write, loaded: Load) -> None:
+    path = write('[faktory]\npassword = " "')
+    said = f"{path}:2: faktory.password must not be empty; leave it out to go without"
+    assert refusal(loaded) == refusal(lambda: loaded(environment="production")) == said
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[faktory]\npassword = 271828",
+        '[faktory]\npassword = ["271828"]',
+        '[faktory.password]\nsecret = "271828"',
+        '[[faktory]]\npassword = "271828"',
+        '[faktory]\npassword_file = "271828"',
+        '[faktory]\npasword = "271828"',
+        '[faktory]\npassword = "271828" # not closed\nx = [',
+        '[faktory]\npassword = "271828"\npassword = "271828"',
+    ],
+)
+def test_no_complaint_repeats_a_password(write: Write, loaded: Load, text: str) -> None:
+    path = write(text)
+    said = refusal(loaded)
+    assert str(path) in said
+    assert "271828" not in said
+
+
+def test_settings_are_shown_without_their_passwords(write: Write, loaded: Load) -> None:
+    write('[faktory]\npassword = "271828"\n[web]\npassword = "314159"')
+    shown = repr(loaded())
+    assert "271828" not in shown
+    assert "314159" not in shown
+
+
+@pytest.mark.parametrize(
+    ("mode", "who"), [(0o600, None), (0o400, None), (0o640, "its group"), (0o644, "everybody"), (0o604, "everybody")]
+)
+def test_a_secret_that_others_can_read_is_pointed_out_with_its_cure(
+    write: Write, loaded: Load, mode: int, who: str | None
+) -> None:
+    write('[faktory]\nmax_connections = 1\n[web]\npassword = "x"', mode=0o600)
+    path = write("secret", "password", mode)
+    said = f"{who} on this machine can read {path}, which holds a password (mode {mode:04o}): chmod 600 {path}"
+    assert loaded().warnings == ((said,) if who else ())
+
+
+def test_a_file_of_settings_with_a_password_is_a_secret_and_one_without_is_not(write: Write, loaded: Load) -> None:
+    write('[faktory]\npassword_file = "/dev/null/x"', mode=0o644)
+    assert "everybody" not in refusal(loaded)
+    path = write('[faktory]\npassword = "x"', mode=0o644)
+    (said,) = loaded().warnings
+    assert f"chmod 600 {path}" in said
+
+
+def test_the_group_may_read_a_secret_of_another_user(
+    write: Write, loaded: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write("secret", "password", 0o640)
+    monkeypatch.setattr(os, "geteuid", lambda: path.stat().st_uid + 1)
+    assert loaded().warnings == ()
+    path.chmod(0o644)
+    (said,) = loaded().warnings
+    assert said.endswith(f"chmod o-r {path}")
+
+
+# -- backups, metrics, TLS ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("name", "seconds"), [("development", 0), ("staging", 3600), ("production", 3600)])
+def test_backups_are_taken_by_themselves_outside_development(loaded: Load, name: str, seconds: int) -> None:
+    environ = {"FAKTORY_PASSWORD": "x"}
+    assert loaded(environ, environment=name).settings.backup_seconds == seconds
+    environ["FAKTORY_BACKUP_FREQUENCY"] = "20m"
+    assert loaded(environ, environment=name).settings.backup_seconds == 1200
+
+
+def test_the_variable_for_backups_wins_over_the_files(write: Write, loaded: Load) -> None:
+    write('[backup]\nfrequency = "2h"')
+    assert loaded().settings.backup_seconds == 7200
+    there = loaded({"FAKTORY_BACKUP_FREQUENCY": "0"})
+    assert (there.settings.backup_seconds, there.warnings) == (0, ())
+    assert there.origins["backup_seconds"] == "FAKTORY_BACKUP_FREQUENCY"
+
+
+def test_too_many_backups_become_one_in_five_minutes(write: Write, loaded: Load) -> None:
+    path = write('[backup]\nfrequency = "299s"')
+    there = loaded()
+    assert there.settings.backup_seconds == 300
+    assert there.warnings[0].startswith(f"{path}:2: backup.frequency is '299s', but no more than one backup is taken")
+    there = loaded({"FAKTORY_BACKUP_FREQUENCY": "1s"})
+    assert there.settings.backup_seconds == 300
+    assert there.warnings[1].startswith("FAKTORY_BACKUP_FREQUENCY is '1s', but no more than one")
+
+
+def test_a_frequency_that_cannot_be_read_is_an_hour_in_the_variable_and_a_mistake_in_a_file(
+    write: Write, loaded: Load
+) -> None:
+    there = loaded({"FAKTORY_BACKUP_FREQUENCY": "hourly"})
+    assert there.settings.backup_seconds == 3600
+    (said,) = there.warnings
+    assert said.startswith("FAKTORY_BACKUP_FREQUENCY must be a duration such as")
+    assert said.endswith("not 'hourly': a backup is taken every hour")
+    path = write('[backup]\nfrequency = "hourly"')
+    assert refusal(loaded).startswith(f"{path}:2: backup.frequency must be a duration such as")
+
+
+@pytest.mark.parametrize(
+    ("url", "location"),
+    [
+        ("udp://localhost:9125", "localhost:9125"),
+        ("udp://10.0.0.1", "10.0.0.1:8125"),
+        ("udp://[::1]:9125", "[::1]:9125"),
+        ("udp://[::1]", "[::1]:8125"),
+    ],
+)
+def test_the_address_for_metrics_can_come_from_datadogs_variable(
+    write: Write, loaded: Load, url: str, location: str
+) -> None:
+    write('[statsd]\nlocation = "elsewhere:1"')
+    there = loaded({"DD_DOGSTATSD_URL": url})
+    assert (there.settings.statsd_location, there.warnings) == (location, ())
+
+
+@pytest.mark.parametrize("url", ["unix:///var/run/dsd.socket", "localhost:8125", "udp://", "udp://[::1", "udp://a:b"])
+def test_datadogs_variable_in_another_form_is_no_reason_not_to_start(loaded: Load, url: str) -> None:
+    there = loaded({"DD_DOGSTATSD_URL": url})
+    assert there.settings.statsd_location is None
+    assert there.warnings == (
+        f"DD_DOGSTATSD_URL must have the form udp://host:port, not {url!r}: it is not used for metrics",
+    )
+
+
+@pytest.mark.parametrize("name", ["staging", "production"])
+def test_tls_is_refused_outside_development_with_the_way_to_have_it(write: Write, loaded: Load, name: str) -> None:
+    path = write('[faktory]\npassword = "x"\ntls_binding = ":7421"\n[web]\ntls_binding = ":7422"')
+    assert loaded().settings.tls_bindings == (":7421",)
+    text = refusal(lambda: loaded(environment=name))
+    assert text.startswith(
+        f"TLS belongs in a front end in {name}: remove faktory.tls_binding ({path}:3) and web.tls_binding ({path}:5) "
+    )
+    for program in ("haproxy:", "nginx stream:", "stunnel:"):
+        assert program in text
+    assert 'section "TLS"' in text
+
+
+@pytest.mark.parametrize("option", ["bind", "web"])
+def test_an_address_with_tls_is_refused_in_production_too(loaded: Load, option: str) -> None:
+    address = "ssl:7419:privateKey=key.pem"
+    given = {option: [address] if option == "bind" else address}
+    text = refusal(lambda: loaded({"FAKTORY_PASSWORD": "x"}, environment="production", **given))
+    assert f"TLS belongs in a front end in production: remove the address {address!r}" in text

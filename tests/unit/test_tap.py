@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,9 @@ from faktory_tw.tap import Options, endpoint_description, makeService
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A home directory without anything in it."""
+    """A home directory without anything in it, and an environment that configures nothing."""
+    for name in [name for name in os.environ if name.startswith("FAKTORY_") or name == "DD_DOGSTATSD_URL"]:
+        monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(tmp_path))
     return tmp_path
 
@@ -107,15 +110,59 @@ def test_the_password_cannot_be_given_where_everybody_reads_it() -> None:
         (["--max-line-bytes=100"], "--max-line-bytes must be 65536 or more, not 100"),
         (["--max-queue-size=-1"], "--max-queue-size must be 0 or more, not -1"),
         (["--min-free-disk=1G"], "--min-free-disk must be a whole number, not '1G'"),
-        (["--nonsense"], "nonsense"),
-        (["argument"], "argument"),
     ],
 )
 def test_what_cannot_be_used_is_refused_in_one_sentence(arguments: list[str], said: str) -> None:
-    with pytest.raises(usage.UsageError) as refused:
+    with pytest.raises(SystemExit) as refused:
         parsed(*arguments)
-    assert said in str(refused.value)
+    assert str(refused.value).startswith(f"faktory: {said}")
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("argument", ["--nonsense", "argument"])
+def test_what_does_not_exist_is_refused_with_the_help(argument: str) -> None:
+    with pytest.raises(usage.UsageError, match=argument.strip("-")):
+        parsed(argument)
+
+
+def test_the_files_are_read_and_the_options_win(home: Path) -> None:
+    (home / ".faktory/conf.d").mkdir(parents=True)
+    (home / ".faktory/conf.d/a.toml").write_text(
+        '[faktory]\nbinding = ":1"\nlog_level = "warn"\nreclaim_dead_workers = false\n[web]\nbinding = ""\n[[cron]]\n'
+    )
+    settings = parsed().settings
+    assert (settings.bindings, settings.log_level, settings.web_binding) == ((":1",), "warn", None)
+    assert settings.reclaim_dead_workers is False
+    options = parsed("-b", ":2", "-l", "info", "-w", "localhost:7420")
+    settings = options.settings
+    assert (settings.bindings, settings.log_level, settings.web_binding) == ((":2",), "info", "localhost:7420")
+    assert options.warnings == (f"{home}/.faktory/conf.d/a.toml:7: [[cron]] is not used yet",)
+
+
+def test_an_address_of_a_file_is_refused_with_its_line(home: Path) -> None:
+    (home / ".faktory/conf.d").mkdir(parents=True)
+    path = home / ".faktory/conf.d/a.toml"
+    path.write_text('[faktory]\nbinding = "7419"')
+    with pytest.raises(SystemExit) as refused:
+        parsed()
+    assert str(refused.value).startswith(f"faktory: {path}:2: '7419' is no address: give host:port")
+
+
+def test_settings_are_read_again_from_the_same_place_whatever_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "conf/conf.d").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    options = parsed("-c", "conf", "-d", "data", "--max-connections=3", "-b", ":1")
+    monkeypatch.chdir("/")
+    assert options.read() == options.settings
+    (tmp_path / "conf/conf.d/a.toml").write_text("[queues]\nmax_size = 7\n[faktory]\nmax_connections = 4")
+    again = options.read()
+    assert (again.max_queue_size, again.max_connections, again.directory) == (7, 3, tmp_path / "data")
+    assert options.settings.max_queue_size == 0
+    (tmp_path / "conf/conf.d/a.toml").write_text("[queues]\nmax_size = -1")
+    with pytest.raises(ConfigError, match="must be 0 or more"):
+        options.read()
 
 
 def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
@@ -145,7 +192,7 @@ BAD_ADDRESSES = [
     "[::1",
     "[::1]7419",
 ]
-BAD_DESCRIPTIONS = ["tcp:x", "tcp:7419:bogus=1", "tls:7419"]
+BAD_DESCRIPTIONS = ["tcp:x", "tcp:7419:bogus=1", "systemd:domain=INET"]
 
 
 @pytest.mark.parametrize(
@@ -189,7 +236,7 @@ def test_an_address_that_is_none_is_quoted_and_told_what_one_is(address: str) ->
 )
 def test_an_address_that_is_none_is_refused_with_the_options(option: str, address: str) -> None:
     """Only a refusal of parseOptions is shown as a sentence; one of makeService is shown as a traceback."""
-    with pytest.raises(usage.UsageError) as refused:
+    with pytest.raises(SystemExit) as refused:
         parsed(option, address)
     assert f"{address!r} is no address" in str(refused.value)
 

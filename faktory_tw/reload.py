@@ -1,0 +1,51 @@
+"""SIGHUP: which settings can change while the server runs, and which wait for a restart."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from faktory_tw.config import ConfigError, Settings
+from faktory_tw.configkeys import BY_FIELD, Setting
+
+
+@dataclass(frozen=True)
+class Reloaded:
+    """What came of it.
+
+    ``settings`` are those to go on with: the new ones as far as they can change now, otherwise the old ones. ``changed``
+    and ``needs_restart`` name keys such as "queues.max_size". ``error``: the settings could not be read; nothing has
+    changed. No value is told, because some are secret.
+    """
+
+    settings: Settings
+    changed: list[str]
+    needs_restart: list[str]
+    error: str | None = None
+
+    def sentences(self) -> list[str]:
+        """What to write into the log."""
+        if self.error is not None:
+            return [f"The settings stay as they are: {self.error}"]
+        told = [f"Changed: {', '.join(self.changed)}"] if self.changed else []
+        told += [f"{name}: restart the server to change it" for name in self.needs_restart]
+        return told or ["No setting has changed"]
+
+
+def reload(current: Settings, read: Callable[[], Settings]) -> Reloaded:
+    """Read the settings again. ``read`` may raise ConfigError; never raises it itself."""
+    try:
+        fresh = read()
+    except ConfigError as error:
+        return Reloaded(current, [], [], str(error))
+    changed = [setting for setting in BY_FIELD.values() if _differs(setting, current, fresh)]
+    new = {setting.field: getattr(fresh, setting.field) for setting in changed if setting.reloads}
+    return Reloaded(
+        replace(current, **new),
+        [setting.name for setting in changed if setting.reloads],
+        [setting.name for setting in changed if not setting.reloads],
+    )
+
+
+def _differs(setting: Setting, current: Settings, fresh: Settings) -> bool:
+    return bool(getattr(current, setting.field) != getattr(fresh, setting.field))
