@@ -8,6 +8,7 @@ import os
 import resource
 import sys
 import time
+from collections.abc import Mapping
 from typing import Any
 
 
@@ -50,3 +51,13 @@ def exit_with(status: int) -> None:
         os._exit(status)
 
     atexit.register(leave)
+
+
+def refuse_unwritable_pidfile(launcher: Mapping[str, Any]) -> None:
+    """Say in one sentence what twistd, whose options these are, would say in a traceback. Raises SystemExit."""
+    path = launcher.get("pidfile")
+    if path and not os.access(path if os.path.exists(path) else os.path.dirname(os.path.abspath(path)), os.W_OK):
+        raise SystemExit(
+            f"faktory: cannot write the pid file {os.path.abspath(path)}: give twistd another one with --pidfile=PATH, "
+            "or none with --pidfile="
+        )
