@@ -16,6 +16,7 @@ from __future__ import annotations
 import hashlib
 import json
 import socket
+import ssl
 import uuid
 from collections.abc import Iterable, Mapping
 from types import TracebackType
@@ -56,7 +57,8 @@ class Client:
     """One connection, greeted and identified. Closing it twice is fine.
 
     `wid` makes it a worker's connection. `hello` adds fields to HELLO or replaces them. With `greet=False` neither the
-    greeting is read nor HELLO sent: then use `receive`, `hello` and `send`.
+    greeting is read nor HELLO sent: then use `receive`, `hello` and `send`. `tls` encrypts the connection, and says whom
+    it trusts.
     """
 
     def __init__(
@@ -69,11 +71,14 @@ class Client:
         hello: Mapping[str, Any] | None = None,
         timeout: float = 15.0,
         greet: bool = True,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self.password = password
         self.wid = wid
         self.greeting: dict[str, Any] = {}
         self.socket = socket.create_connection((host, port), timeout=timeout)
+        if tls is not None:
+            self.socket = tls.wrap_socket(self.socket, server_hostname=host)
         self._buffer = b""
         if greet:
             try:

@@ -109,6 +109,7 @@ class Server:
             self.environment.setdefault("FAKTORY_PASSWORD", password)
         self.command = list(command or (script("twistd"), "-n", "--pidfile=", "faktory"))
         self.data_option = data_option if data_option is not None else str(self.data_directory)
+        self.inherited: tuple[int, ...] = ()  # file descriptors that the process keeps, under the same numbers
         self.process: subprocess.Popen[str] | None = None
         self.port = 0
         self.web_port = 0
@@ -143,6 +144,7 @@ class Server:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
+            pass_fds=self.inherited,
             text=True,
             encoding="utf-8",
             errors="replace",
