@@ -16,9 +16,10 @@ When a batch cannot be written no reply of it leaves and ``failed`` is called, o
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from faktory_tw.poller import ReactorTurns
 from faktory_tw.storage.store import Batch, Store, StoreError
@@ -27,6 +28,17 @@ LAZY_SECONDS = 0.05
 _UPKEEP = Batch(0)  # in the inbox: nothing to write, but upkeep is due
 
 Outbox = dict["Recipient", list[bytes]]
+
+
+class Condition(NamedTuple):
+    """What the committer is doing. ``busy``: the thread works; ``flying``: connections whose replies its batch holds."""
+
+    busy: bool
+    broken: bool
+    flying: int
+    waiting: int  # connections whose replies wait for the open batch
+    held: int  # those replies
+    records: int  # in the open batch
 
 
 class Recipient(Protocol):
@@ -41,7 +53,8 @@ class Recipient(Protocol):
 class Committer:
     """``seal()`` closes the manager's open batch and returns it; ``store`` writes it.
 
-    ``alone()`` says whether only one client is there, which a slow disk may hold up.
+    ``alone()`` says whether only one client is there, which a slow disk may hold up. ``observe(seconds)`` is told, in
+    the reactor's thread, how long each batch took to write and sync.
     """
 
     def __init__(
@@ -51,6 +64,7 @@ class Committer:
         seal: Callable[[], Batch],
         failed: Callable[[Exception], None],
         alone: Callable[[], bool] = lambda: False,
+        observe: Callable[[float], None] | None = None,
     ) -> None:
         self._soon = turns.soon
         self._call_from_thread = turns.call_from_thread
@@ -58,6 +72,8 @@ class Committer:
         self._seal = seal
         self._failed = failed
         self._alone = alone
+        self._observe = observe
+        self._seconds = 0.0  # that the batch took which was written last; set by whichever thread wrote it
         self._outbox: Outbox = {}
         self._flying: Outbox | None = None  # the replies of the batch that is being written
         self._busy = False  # the thread has something to do, were it only upkeep
@@ -112,12 +128,14 @@ class Committer:
 
     def _written_here(self, batch: Batch) -> bool:
         """Write in the reactor's thread. False: the other one has to do it."""
+        began = time.perf_counter()
         try:
             if not self._store.write_at_once(batch):
                 return False
         except Exception as error:  # noqa: BLE001 - no reply of this batch may leave
             self._lose(error)
             return True
+        self._seconds = time.perf_counter() - began
         landed = self._land()
         self._busy = self._store.upkeep_due()
         if self._busy:
@@ -134,6 +152,17 @@ class Committer:
             self._finish()
         elif self._outbox:
             self.commit_soon()
+
+    def condition(self) -> Condition:
+        """What is being done, for an operator."""
+        return Condition(
+            self._busy,
+            self._broken,
+            len(self._flying or ()),
+            len(self._outbox),
+            sum(map(len, self._outbox.values())),
+            len(self._store.batch),
+        )
 
     def commit_lazily(self) -> None:
         """Called every LAZY_SECONDS: write what nobody waits for."""
@@ -179,6 +208,8 @@ class Committer:
     def _land(self) -> Outbox:
         landed, self._flying = self._flying, None
         self._store.written()
+        if self._observe is not None:
+            self._observe(self._seconds)
         return landed or {}
 
     @staticmethod
@@ -224,7 +255,9 @@ class Committer:
                     store.upkeep()
                     call(self._idle)
                     continue
+                began = time.perf_counter()
                 store.write(batch)
+                self._seconds = time.perf_counter() - began
                 if store.upkeep_due():
                     call(self._written_before_upkeep)
                     store.upkeep()

@@ -1,16 +1,24 @@
-"""The site: ``/health`` for whoever watches the process, ``/stats`` with the members of INFO for dashboards."""
+"""The site, for programs that watch the server.
+
+``/health`` and ``/ready`` tell anybody whether it lives and whether it takes jobs, ``/stats`` has the members of INFO
+for dashboards, ``/metrics`` is for Prometheus.
+"""
 
 from __future__ import annotations
 
-import hmac
 import json
+from collections.abc import Callable, Iterator
+from typing import Any
 
 from klein import Klein
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Cooperator
 from twisted.python.failure import Failure
 from twisted.web.http import Request
 from twisted.web.iweb import IRequest
 from twisted.web.server import Site
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, NotFound
 
 from faktory_tw.server import Server
 
@@ -23,27 +31,53 @@ _HEADERS = {
 }
 
 
+Coiterate = Callable[[Iterator[Any]], Deferred]
+_step_by_step = Cooperator(terminationPredicateFactory=lambda: lambda: True).coiterate  # one step a turn of the reactor
+
+
 class Pages:
-    """What each address answers."""
+    """What each address answers.
+
+    ``coiterate`` goes through an iterator, some of it in each turn of the reactor, and then fires a Deferred.
+    """
 
     app = Klein()
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, coiterate: Coiterate) -> None:
         self._server = server
+        self._coiterate = coiterate
 
     @app.route("/health", methods=["GET", "HEAD"])
     def health(self, request: IRequest) -> bytes:
         """Alive: no password is needed to ask."""
         return _json(request, self._server.health())
 
+    @app.route("/ready", methods=["GET", "HEAD"])
+    def ready(self, request: IRequest) -> bytes:
+        """Able to take jobs, or status 503 and why not. No password is needed to ask."""
+        obstacles = self._server.obstacles()
+        if obstacles:
+            request.setResponseCode(503)
+        return _json(request, {"ready": not obstacles, "reasons": obstacles})
+
     @app.route("/stats", methods=["GET", "HEAD"])
     def stats(self, request: IRequest) -> bytes:
         """The same as INFO."""
         if not self._admitted(request):
-            request.setResponseCode(401)
-            request.setHeader("WWW-Authenticate", 'Basic realm="Faktory"')
-            return _json(request, {"error": "authorization required"})
+            return _locked(request)
         return _json(request, self._server.info())
+
+    @app.route("/metrics", methods=["GET", "HEAD"])
+    def metrics(self, request: IRequest) -> bytes | Deferred[bytes]:
+        """Everything that is measured, in Prometheus' text format."""
+        if not self._admitted(request):
+            return _locked(request)
+        metrics = self._server.metrics
+        if metrics is None:
+            raise NotFound
+        pieces: list[bytes] = []
+        told = self._coiterate(map(pieces.append, metrics.scrape()))
+        return told.addCallback(lambda _: _text(request, CONTENT_TYPE_PLAIN_0_0_4, b"".join(pieces)))
 
     @app.handle_errors(HTTPException)
     def refused(self, request: IRequest, failure: Failure) -> bytes:
@@ -54,16 +88,25 @@ class Pages:
         return _json(request, {"error": error.name.lower()})
 
     def _admitted(self, request: IRequest) -> bool:
-        password = self._server.password
         given: bytes = request.getPassword()
-        return password is None or hmac.compare_digest(given, password.encode())
+        return self._server.admits_to_web(given)
+
+
+def _locked(request: IRequest) -> bytes:
+    request.setResponseCode(401)
+    request.setHeader("WWW-Authenticate", 'Basic realm="Faktory"')
+    return _json(request, {"error": "authorization required"})
 
 
 def _json(request: IRequest, value: object) -> bytes:
-    for name, text in _HEADERS.items():
-        request.setHeader(name, text)
-    request.setHeader("Content-Type", "application/json")
-    return json.dumps(value, separators=(",", ":")).encode()
+    return _text(request, "application/json", json.dumps(value, separators=(",", ":")).encode())
+
+
+def _text(request: IRequest, content_type: str, text: bytes) -> bytes:
+    for name, value in _HEADERS.items():
+        request.setHeader(name, value)
+    request.setHeader("Content-Type", content_type)
+    return text
 
 
 class QuietSite(Site):
@@ -73,9 +116,9 @@ class QuietSite(Site):
         """Say nothing."""
 
 
-def make_site(server: Server) -> Site:
+def make_site(server: Server, coiterate: Coiterate = _step_by_step) -> Site:
     """The HTTP factory for one server."""
-    site = QuietSite(Pages(server).app.resource())
+    site = QuietSite(Pages(server, coiterate).app.resource())
     site.noisy = False
     site.displayTracebacks = False
     return site

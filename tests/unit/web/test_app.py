@@ -7,16 +7,19 @@ import json
 from collections.abc import Iterator
 from http.client import HTTPMessage, parse_headers
 from io import BytesIO
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import pytest
 from twisted.internet.address import IPv4Address
 from twisted.internet.error import ConnectionDone
-from twisted.internet.task import Clock
+from twisted.internet.task import Clock, Cooperator
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
-from tests.unit.house import House, job
+from faktory_tw.metrics import Metrics
+from tests.unit.house import EPOCH, House, job
 from web import make_site
 
 BROWSER = IPv4Address("TCP", "192.0.2.1", 50_000)
@@ -35,9 +38,15 @@ class Answer(NamedTuple):
         return json.loads(self.body)
 
 
+def _at_once(turn: Any) -> Any:
+    """Schedules a turn of a Cooperator for now."""
+    turn()
+
+
 def ask(house: House, path: str, method: str = "GET", password: str | None = None, **headers: str) -> Answer:
-    """Return the answer of `house` to one request."""
-    site: Any = make_site(house.server)
+    """Return the answer of `house` to one request; what takes several turns of the reactor is done at once."""
+    at_once = Cooperator(terminationPredicateFactory=lambda: lambda: False, scheduler=_at_once)
+    site: Any = make_site(house.server, at_once.coiterate)
     site.reactor = Clock()
     channel = site.buildProtocol(BROWSER)
     transport = StringTransport(peerAddress=BROWSER)
@@ -109,7 +118,7 @@ def test_an_authorization_that_makes_no_sense_is_none(locked_house: House, heade
     assert ask(locked_house, "/stats", Authorization=header).status == 401
 
 
-@pytest.mark.parametrize("path", ["/health", "/stats"])
+@pytest.mark.parametrize("path", ["/health", "/ready", "/stats", "/metrics"])
 def test_answers_carry_the_headers_that_keep_a_browser_safe(locked_house: House, path: str) -> None:
     headers = ask(locked_house, path).headers
     assert "default-src 'none'" in headers["Content-Security-Policy"]
@@ -133,7 +142,7 @@ def test_an_unknown_path_carries_the_headers_that_keep_a_browser_safe(house: Hou
     assert "default-src 'none'" in (headers["Content-Security-Policy"] or "")
 
 
-@pytest.mark.parametrize("path", ["/health", "/stats"])
+@pytest.mark.parametrize("path", ["/health", "/ready", "/stats"])
 def test_head_gets_the_headers_and_no_body(house: House, path: str) -> None:
     answer, whole = ask(house, path, method="HEAD"), ask(house, path)
     assert answer.status == 200
@@ -156,3 +165,148 @@ def test_a_failure_shows_nothing_of_the_server(house: House, monkeypatch: pytest
     assert answer.status == 500
     assert b"secret inside" not in answer.body
     assert b"Traceback" not in answer.body
+
+
+# -- backups ---------------------------------------------------------------------------------------------------------
+
+
+def backups(**others: Any) -> SimpleNamespace:
+    """What is known of backups, when none was made."""
+    return SimpleNamespace(**{"count": 0, "last": None, "last_error": "", "running": False, **others})
+
+
+def test_health_is_well_and_tells_of_a_backup_that_failed_but_not_why(house: House) -> None:
+    house.server.backups = backups(last_error="cannot write /srv/secret/place: no room")
+    answer = ask(house, "/health")
+    assert answer.status == 200
+    assert answer.json()["backup"] == {"failed": True, "last_success": None}
+    assert b"secret" not in answer.body
+
+
+def test_health_tells_when_the_last_backup_was_made(house: House) -> None:
+    house.server.backups = backups(count=1, last=SimpleNamespace(taken_at=EPOCH, size_bytes=1, jobs=2))
+    assert ask(house, "/health").json()["backup"] == {"failed": False, "last_success": "2026-09-21T14:13:20.000000Z"}
+
+
+def test_stats_tell_of_backups_with_the_other_tasks(house: House) -> None:
+    assert "backup" not in ask(house, "/stats").json()["faktory"]["tasks"]
+    last = SimpleNamespace(taken_at=EPOCH, size_bytes=4096, jobs=2)
+    house.server.backups = backups(count=3, last=last, last_error="no room in /backups")
+    assert ask(house, "/stats").json()["faktory"]["tasks"]["backup"] == {
+        "count": 3,
+        "last_error": "no room in /backups",
+        "last_at": "2026-09-21T14:13:20.000000Z",
+        "size": 4096,
+        "jobs": 2,
+    }
+
+
+# -- ready -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_server_that_takes_jobs_is_ready(locked_house: House) -> None:
+    answer = ask(locked_house, "/ready")
+    assert answer.status == 200
+    assert answer.json() == {"ready": True, "reasons": []}
+
+
+@pytest.mark.parametrize(
+    ("state", "reason"),
+    [("starting", "starting"), ("stopping", "stopping"), ("store_failed", "the store failed")],
+)
+def test_a_server_that_takes_no_jobs_says_why(house: House, state: str, reason: str) -> None:
+    setattr(house.server, state, True)
+    answer = ask(house, "/ready")
+    assert answer.status == 503
+    told = answer.json()
+    assert told["ready"] is False
+    assert len(told["reasons"]) == 1
+    assert reason in told["reasons"][0]
+    assert ask(house, "/health").status == 200
+
+
+def test_a_server_without_room_is_not_ready_until_there_is_some(house: House) -> None:
+    house.manager.refuse_pushes = "the disk is nearly full, 5 MiB free"
+    answer = ask(house, "/ready")
+    assert answer.status == 503
+    assert answer.json()["reasons"] == ["the disk is nearly full, 5 MiB free"]
+    house.manager.refuse_pushes = ""
+    assert ask(house, "/ready").status == 200
+
+
+def test_a_store_that_failed_is_the_reason_that_counts(house: House) -> None:
+    house.server.stopping = house.server.store_failed = True
+    house.manager.refuse_pushes = "the disk is nearly full"
+    assert len(ask(house, "/ready").json()["reasons"]) == 1
+
+
+# -- metrics ---------------------------------------------------------------------------------------------------------
+
+
+def measure(house: House, directory: Path) -> None:
+    house.server.metrics = Metrics(house.server, directory, SimpleNamespace(free=1, least=0))
+
+
+def test_metrics_are_text_as_prometheus_wants_it(house: House, tmp_path: Path) -> None:
+    measure(house, tmp_path)
+    house.talk().say(b"PUSH " + job(1))
+    answer = ask(house, "/metrics")
+    assert answer.status == 200
+    assert answer.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
+    assert b'faktory_queue_size{queue="default"} 1.0\n' in answer.body
+    assert ask(house, "/metrics", method="HEAD").body == b""
+
+
+def test_metrics_of_many_queues_come_whole(house: House, tmp_path: Path) -> None:
+    measure(house, tmp_path)
+    for number in range(600):
+        house.talk().say(b"PUSH " + job(number, queue=f'"q{number}"'))
+    assert ask(house, "/metrics").body.count(b"faktory_queue_paused{") == 600
+
+
+def test_a_scrape_of_many_queues_lets_others_in(house: House, tmp_path: Path) -> None:
+    measure(house, tmp_path)
+    for number in range(600):
+        house.talk().say(b"PUSH " + job(number, queue=f'"q{number}"'))
+    turns: list[Any] = []
+    schedule: Any = turns.append
+    slowly = Cooperator(terminationPredicateFactory=lambda: lambda: True, scheduler=schedule)
+    site: Any = make_site(house.server, slowly.coiterate)
+    channel = site.buildProtocol(BROWSER)
+    transport = StringTransport(peerAddress=BROWSER)
+    channel.makeConnection(transport)
+    channel.dataReceived(b"GET /metrics HTTP/1.0\r\n\r\n")
+    count = 0
+    while not transport.value():
+        count += 1
+        turns.pop()()
+    assert count > 10
+    channel.connectionLost(Failure(ConnectionDone()))
+
+
+def test_metrics_are_not_told_to_who_does_not_know_the_password(locked_house: House, tmp_path: Path) -> None:
+    measure(locked_house, tmp_path)
+    assert ask(locked_house, "/metrics").status == 401
+    assert ask(locked_house, "/metrics", password="wrong").status == 401
+    assert ask(locked_house, "/metrics", password="sécret").status == 200
+
+
+def test_a_server_that_measures_nothing_has_no_metrics(house: House) -> None:
+    assert ask(house, "/metrics").status == 404
+
+
+@pytest.mark.parametrize("path", ["/stats", "/metrics"])
+def test_the_web_may_have_a_password_of_its_own(locked_house: House, tmp_path: Path, path: str) -> None:
+    measure(locked_house, tmp_path)
+    locked_house.server.web_password = "öther"
+    assert ask(locked_house, path, password="sécret").status == 401
+    assert ask(locked_house, path).status == 401
+    assert ask(locked_house, path, password="öther").status == 200
+
+
+def test_the_web_may_have_a_password_where_clients_have_none(house: House) -> None:
+    house.server.web_password = "other"
+    assert ask(house, "/stats").status == 401
+    assert ask(house, "/stats", password="other").status == 200
+    assert ask(house, "/health").status == 200
+    assert ask(house, "/ready").status == 200
