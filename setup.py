@@ -73,8 +73,15 @@ setup(
         "cryptography>=42",
         # Decodes jobs and keeps args and custom as the bytes the producer wrote; 0.19 is the first for Python 3.13.
         "msgspec>=0.19",
+        # What /metrics says, in Prometheus' own words; 0.23.1 names the format that is written.
+        "prometheus-client>=0.23.1",
+        # Configuration files, where Python has no tomllib yet.
+        "tomli>=2; python_version < '3.11'",
     ],
     extras_require={
+        # TLS endpoints for development: what Twisted needs for them. Not installed with the rest, because Twisted loads
+        # OpenSSL, twelve MiB of memory, wherever it finds it.
+        "tls": ["twisted[tls]>=24.7", "pyopenssl>=24.3"],
         "test": [
             # The test runner.
             "pytest>=8.2",
@@ -84,6 +91,12 @@ setup(
             "hypothesis>=6.100",
             # Two client libraries that the system tests run unmodified against the server.
             "faktory>=1.0",
+            # The TLS endpoints are tested, too.
+            "twisted[tls]>=24.7",
+            # The first that takes the certificates of cryptography.
+            "pyopenssl>=24.3",
+            # Alert rules for Prometheus are YAML.
+            "pyyaml>=6",
             "pyfaktory>=0.2.11",
             # Builds the wheel that the deployment tests install; 70.1 is the first that needs nothing else for it.
             "setuptools>=70.1",
@@ -93,6 +106,8 @@ setup(
             "ruff>=0.8",
             # Types.
             "mypy>=1.13",
+            # Types of PyYAML, which a test uses.
+            "types-PyYAML",
             # Teaches mypy zope.interface, with which Twisted declares its interfaces.
             "mypy-zope>=1.0.8",
             # Which package may import which.

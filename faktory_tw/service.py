@@ -7,13 +7,14 @@ a SIGTERM it would send itself the signal again, so both are seen to here.
 
 from __future__ import annotations
 
+import functools
 import os
 import random
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
-from typing import Any
+from typing import Any, NamedTuple
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
@@ -26,9 +27,11 @@ from twisted.python.failure import Failure
 from faktory_tw import process
 from faktory_tw.committer import LAZY_SECONDS, Committer
 from faktory_tw.config import Settings
-from faktory_tw.core.manager import JobManager, Limits
+from faktory_tw.core.manager import JobManager
 from faktory_tw.core.tasks import MOST_RECORDS
 from faktory_tw.disk import DiskWatch
+from faktory_tw.logs import Logs
+from faktory_tw.operations import Operations, limits_of
 from faktory_tw.poller import ReactorTurns, turns_of
 from faktory_tw.protocol import FaktoryFactory
 from faktory_tw.server import Server
@@ -47,18 +50,33 @@ _DURABILITY = {
 WebSite = Callable[[Server], Any]
 
 
+class Addresses(NamedTuple):
+    """Where a server listens: commands and the web UI, plain and over TLS. ``make_site`` makes the site of both."""
+
+    commands: Sequence[IStreamServerEndpoint]
+    web: IStreamServerEndpoint | None = None
+    secure_commands: Sequence[IStreamServerEndpoint] = ()
+    secure_web: IStreamServerEndpoint | None = None
+    make_site: WebSite | None = None
+
+
 class StartRefused(SystemExit, Exception):
     """The server cannot start; the process ends with status 1 and this one sentence.
 
-    A SystemExit alone would not do: twistd in the background reports only an Exception to the process that waits.
+    A SystemExit alone would not do: twistd in the background reports only an Exception to the process that waits. The
+    status is a number: Python would print a text to what twistd has made the log.
     """
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(sentence)
+        self.code = 1
 
 
 class FaktoryService(Service):
     """One server.
 
-    ``open_store`` opens the data directory; it is called at start, after twistd has forked. ``endpoints`` take the
-    commands, ``web`` (an endpoint and what makes its site) the browser.
+    ``open_store`` opens the data directory; it is called at start, after twistd has forked. ``read_settings`` reads the
+    settings again; None: they cannot change.
     """
 
     name = "faktory"
@@ -68,16 +86,18 @@ class FaktoryService(Service):
         reactor: Any,
         settings: Settings,
         open_store: Callable[[], Store],
-        endpoints: Sequence[IStreamServerEndpoint],
-        web: tuple[IStreamServerEndpoint, WebSite] | None,
+        addresses: Addresses,
         log: Logger,
+        logs: Logs | None = None,
+        read_settings: Callable[[], Settings] | None = None,
     ) -> None:
         self._reactor = reactor
         self._settings = settings
         self._open_store = open_store
-        self._endpoints = endpoints
-        self._web = web
+        self._addresses = addresses
         self._log = log
+        self._logs = logs
+        self._read_settings = read_settings
         self._ports: list[IListeningPort] = []
         self._timers: list[LoopingCall] = []
         self._store: Store | None = None
@@ -86,23 +106,33 @@ class FaktoryService(Service):
 
     # -- start ---------------------------------------------------------------------------------------------------
 
+    def setServiceParent(self, parent: Any) -> None:
+        """The one moment at which twistd can be told how to log: the application is there, and its log not begun."""
+        if self._logs is not None:
+            self._logs.install(parent)
+        super().setServiceParent(parent)
+
     def startService(self) -> None:
         super().startService()
+        for number in (signal.SIGHUP, signal.SIGTTIN):
+            signal.signal(number, signal.SIG_IGN)  # until they are served: one would end the process, the other stop it
         process.use_monotonic_clock(self._reactor)
         process.raise_file_limit()
         process.tune_interpreter()
         try:
             self._start()
-        except StoreError as error:
-            raise StartRefused(f"faktory: {error}") from None
+        except (StoreError, StartRefused) as error:
+            sentence = str(error) if isinstance(error, StartRefused) else f"faktory: {error}"
+            if self._logs is not None:
+                self._logs.refuse(sentence)
+            raise StartRefused(sentence) from None
         self._reactor.callLater(0, self._install_signal_handlers)
 
     def _start(self) -> None:
         settings = self._settings
         began = time.monotonic()
         store = self._store = self._open_store()
-        limits = Limits(max_queue_size=settings.max_queue_size, reclaim_dead_workers=settings.reclaim_dead_workers)
-        self.manager = JobManager(store, time, random.SystemRandom().randrange, limits)
+        self.manager = JobManager(store, time, random.SystemRandom().randrange, limits_of(settings))
         self.manager.load()
         process.freeze_garbage()
         sizes = self.manager.set_sizes()
@@ -115,12 +145,25 @@ class FaktoryService(Service):
             sets=", ".join(f"{count} {name}" for name, count in sizes.items()),
             seconds=time.monotonic() - began,
         )
-        turns = turns_of(self._reactor)
-        self._committer = Committer(turns, store, self.manager.seal, self.fail, self._one_client)
-        self._committer.start()
         self.server = Server(
-            self.manager, time, self._run_in_slices, settings.password, settings.description, self._log_flush
+            self.manager,
+            time,
+            self._run_in_slices,
+            settings.password,
+            settings.description,
+            self._log_flush,
+            settings.web_password,
         )
+        self._disk = DiskWatch(settings.directory, settings.min_free_disk_bytes, self.manager, self._log)
+        self._disk.look()
+        self._operations = Operations(
+            self._reactor, settings, self.server, self._disk, self._log, self._logs, self._read_settings
+        )
+        turns = turns_of(self._reactor)
+        self._committer = Committer(
+            turns, store, self.manager.seal, self.fail, self._one_client, self._operations.metrics.committed
+        )
+        self._committer.start()
         self._factory = FaktoryFactory(
             self._reactor,
             self.server,
@@ -129,25 +172,33 @@ class FaktoryService(Service):
             settings.max_line_bytes,
             settings.max_connections,
         )
-        self._disk = DiskWatch(settings.directory, settings.min_free_disk_bytes, self.manager, self._log)
-        self._disk.look()
         self._open_ports(turns)
+        self._operations.start(store, self._factory, self._committer)
         self._every(LAZY_SECONDS, self._pulse)
         self._every(1.0, self._tick)
+        if self._operations.notifier.watchdog_seconds:
+            self._every(self._operations.notifier.watchdog_seconds, self._operations.notifier.alive)
 
     def _one_client(self) -> bool:
         return len(self._factory.connections) <= 1
 
     def _open_ports(self, turns: ReactorTurns) -> None:
         """Bind all addresses first: nobody is to be served by a server that cannot start."""
-        ports = [self._listen(endpoint, self._factory) for endpoint in self._endpoints]
-        messages = [("Accepting commands at {address}", port) for port in ports]
-        for port in ports:
+        opened: list[tuple[str, IListeningPort]] = []
+
+        def listen(message: str, endpoints: Sequence[IStreamServerEndpoint | None], factory: Factory) -> None:
+            opened.extend((message, self._listen(endpoint, factory)) for endpoint in endpoints if endpoint is not None)
+
+        addresses = self._addresses
+        listen("Accepting commands at {address}", addresses.commands, self._factory)
+        for _, port in opened:
             turns.adopt(port)
-        if self._web is not None:
-            endpoint, make_site = self._web
-            messages.append(("Web UI at http://{address}/", self._listen(endpoint, make_site(self.server))))
-        for message, port in messages:
+        listen("Accepting commands over TLS at {address}", addresses.secure_commands, self._factory)
+        if addresses.make_site is not None:
+            site = addresses.make_site(self.server)
+            listen("Web UI at http://{address}/", [addresses.web], site)
+            listen("Web UI at https://{address}/", [addresses.secure_web], site)
+        for message, port in opened:
             self._log.info(message, address=_address(port))
 
     def _listen(self, endpoint: IStreamServerEndpoint, factory: Factory) -> IListeningPort:
@@ -161,6 +212,7 @@ class FaktoryService(Service):
         return ports[0]
 
     def _every(self, seconds: float, duty: Callable[[], None]) -> None:
+        @functools.wraps(duty)
         def careful() -> None:
             try:
                 duty()
@@ -175,7 +227,8 @@ class FaktoryService(Service):
     def _install_signal_handlers(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
-        signal.signal(signal.SIGHUP, self._on_hangup)
+        signal.signal(signal.SIGHUP, lambda *_: self._reactor.callFromThread(self._operations.hang_up))
+        signal.signal(signal.SIGTTIN, lambda _, frame: self._operations.dump_soon(frame))
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
         if self._stopping:
@@ -183,13 +236,10 @@ class FaktoryService(Service):
         self._stopping = True
         self._reactor.callFromThread(self._reactor.stop)
 
-    def _on_hangup(self, _number: int, _frame: FrameType | None) -> None:
-        message = "SIGHUP: no setting can be changed while the server runs; restart it"
-        self._reactor.callFromThread(self._log.warn, message)
-
     # -- duties --------------------------------------------------------------------------------------------------
 
     def _pulse(self) -> None:
+        self._operations.pulse(LAZY_SECONDS)
         self._end_waits()
         self._committer.commit_lazily()
 
@@ -200,6 +250,7 @@ class FaktoryService(Service):
 
     def _tick(self) -> None:
         self._disk.look()
+        self._operations.tick()
         self._upkeep()
 
     def _upkeep(self) -> None:
@@ -260,6 +311,7 @@ class FaktoryService(Service):
     def fail(self, error: Exception) -> None:
         """The store failed: no further reply, and exit status 1."""
         self._log.critical("Stopping: {error}", error=error)
+        self.server.store_failed = True
         process.exit_with(1)
         self.server.stopping = True
         self._factory.abort_connections()
@@ -278,6 +330,7 @@ class FaktoryService(Service):
         for port in self._ports:
             port.stopListening()
         self.server.stopping = True
+        self._operations.stop()
         self.manager.end_waits(everybody=True)
         self._committer.close(lambda: self._closed(stopped))
         return stopped

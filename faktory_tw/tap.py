@@ -4,53 +4,54 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import sys
+from collections.abc import Sequence
+from datetime import datetime, timezone
 from typing import Any, ClassVar
 
 from twisted.application.service import IService
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.interfaces import IStreamServerEndpoint
-from twisted.logger import FilteringLogObserver, Logger, LogLevel, LogLevelFilterPredicate, globalLogPublisher
+from twisted.logger import Logger
 from twisted.python import usage
 
 import web
-from faktory_tw import __version__, config
-from faktory_tw.config import MIB, ConfigError, Settings
+from faktory_tw import __version__, config, process
+from faktory_tw.config import ConfigError, Settings
+from faktory_tw.configkeys import BY_OPTION, default_text
+from faktory_tw.logs import Logs
 from faktory_tw.server import SPOKEN_VERSION
-from faktory_tw.service import FaktoryService
-from faktory_tw.storage.sqlite import DURABILITIES, SQLiteStore
+from faktory_tw.service import Addresses, FaktoryService
+from faktory_tw.storage.sqlite import SQLiteStore
 
 _BACKLOG = 1024  # connections that wait to be accepted: all workers come back at once after a restart
-_DESCRIPTION = re.compile(r"(tcp|tcp6|unix|ssl|tls|systemd|fd|stdio|haproxy):")
+_DESCRIPTION = re.compile(r"(tcp|tcp6|unix|systemd|fd|stdio|haproxy):")
 _HOST_PORT = re.compile(r"(?:\[(?P<six>[0-9a-fA-F:.]+)\]|(?P<host>[^:\[\]]*)):(?P<port>\d{1,5})")
-_LEVELS = {"debug": LogLevel.debug, "info": LogLevel.info, "warn": LogLevel.warn, "error": LogLevel.error}
+
+
+def _parameter(option: str) -> list[Any]:
+    setting = BY_OPTION[option]
+    default = default_text(setting, config.defaults())
+    # None and not the default, so that it is known whether the option was given: it wins over the files then.
+    return [option, setting.letter, None, f"{setting.meaning} [default: {default}]"]
 
 
 class Options(usage.Options):
-    """The command line. The letters are those of the Faktory server."""
+    """The command line. The letters are those of the Faktory server.
+
+    ``settings`` are those of options, environment and files together; ``warnings`` are for the log.
+    """
 
     synopsis = "[options]"
     longdesc = (
         "A background job server that speaks the Faktory work protocol: worker libraries of every language connect "
-        "to it unchanged. Passwords come from FAKTORY_PASSWORD or the file `password` of the configuration directory."
+        "to it unchanged. What is not given here is read from FAKTORY_... variables and from the files conf.d/*.toml of "
+        "the configuration directory; see README.rst. Passwords come from FAKTORY_PASSWORD, these files, or the file "
+        "`password` of the configuration directory."
     )
     optParameters: ClassVar = [
-        ["web", "w", config.DEFAULT_WEB_BINDING, "Address of the web UI, as with -b; an empty one or :0 is no web UI"],
-        ["environment", "e", None, "development, staging or production [default: FAKTORY_ENV or development]"],
-        ["directory", "d", None, "Data directory [default: ~/.faktory/db, in production /var/lib/faktory/db]"],
-        ["config", "c", None, "Configuration directory [default: ~/.faktory, in production /etc/faktory]"],
-        ["log-level", "l", "info", "debug, info, warn or error"],
-        [
-            "durability",
-            None,
-            "commit",
-            "commit: sync before every acknowledgement; second: sync once a second; os: leave it to the system",
-        ],
-        ["max-connections", None, 10_000, "Connections accepted at a time"],
-        ["max-line-bytes", None, 64 * MIB, "Longest command accepted"],
-        ["max-queue-size", None, 0, "Jobs a queue may hold before PUSH is refused; 0 is no limit"],
-        ["min-free-disk", None, 64 * MIB, "Bytes of free disk below which PUSH is refused"],
-        ["description", None, "Faktory", "The server's name in INFO; some clients look for Faktory"],
+        _parameter(option) for option in BY_OPTION if option not in ("bind", "keep-dead-workers-jobs")
     ]
     optFlags: ClassVar = [["keep-dead-workers-jobs", None, "Leave the jobs of vanished workers to their reservations"]]
     compData = usage.Completions(optActions={"directory": usage.CompleteDirs(), "config": usage.CompleteDirs()})
@@ -73,38 +74,38 @@ class Options(usage.Options):
     opt_v = opt_version
 
     def postOptions(self) -> None:
+        self._given = {option: self[option] for option in BY_OPTION if option != "bind" and self[option] is not None}
+        self._given["bind"] = self["bindings"]
+        if not self["keep-dead-workers-jobs"]:
+            del self._given["keep-dead-workers-jobs"]
         try:
-            self.settings = self._settings()
-            for address in (*self.settings.bindings, self.settings.web_binding):
-                if address:
-                    _endpoint(None, address)
+            self.settings = self.read()
         except ConfigError as error:
-            raise usage.UsageError(str(error)) from None
+            # Not a UsageError: sixty lines of help would hide the one that says what is wrong in which file.
+            raise SystemExit(f"faktory: {error}") from None  # said on stderr; the status is 1
+        # What is relative is so to the directory of the start; twistd may leave it.
+        self._given["directory"] = str(self.settings.directory) if self["directory"] else None
+        self._given["config"] = str(self.settings.config_directory) if self["config"] else None
 
-    def _settings(self) -> Settings:
-        environment = config.environment(self["environment"], os.environ)
-        directory, config_directory = config.directories(environment, self["directory"], self["config"], os.environ)
-        web_binding = self["web"]
-        return Settings(
-            environment=environment,
-            directory=directory,
-            config_directory=config_directory,
-            password=config.password(environment, config_directory, os.environ),
-            bindings=tuple(self["bindings"]) or (config.DEFAULT_BINDING,),
-            web_binding=None if web_binding in ("", ":0") else web_binding,
-            log_level=config.one_of("log-level", self["log-level"], config.LEVELS),
-            durability=config.one_of("durability", self["durability"], DURABILITIES),
-            description=self["description"],
-            max_line_bytes=config.whole_number("max-line-bytes", self["max-line-bytes"], 65_536),
-            max_connections=config.whole_number("max-connections", self["max-connections"], 1),
-            max_queue_size=config.whole_number("max-queue-size", self["max-queue-size"], 0),
-            min_free_disk_bytes=config.whole_number("min-free-disk", self["min-free-disk"], 0),
-            reclaim_dead_workers=not self["keep-dead-workers-jobs"],
-        )
+    def read(self) -> Settings:
+        """Read options, environment and files, at start and at SIGHUP. Raises ConfigError; sets ``warnings``."""
+        loaded = config.load(self._given, os.environ, check_address)
+        self.warnings = loaded.warnings
+        return loaded.settings
+
+
+def check_address(address: str) -> None:
+    """Raise ConfigError for what cannot be listened on."""
+    _endpoint(None, address)
 
 
 def endpoint_description(address: str) -> str:
     """The Twisted endpoint description of ``host:port``; a description stays as it is. Raises ConfigError."""
+    if address.startswith(("ssl:", "tls:")):
+        raise ConfigError(
+            f"{address!r}: in development set faktory.tls_binding or web.tls_binding in conf.d; in production TLS is left "
+            "to a front end"
+        )
     if _DESCRIPTION.match(address):
         return address
     parts = _HOST_PORT.fullmatch(address)
@@ -131,15 +132,49 @@ def makeService(options: Options) -> IService:
     from twisted.internet import reactor  # noqa: PLC0415 - importing it installs it
 
     settings = options.settings
-    log = Logger(
-        "faktory_tw",
-        observer=FilteringLogObserver(globalLogPublisher, [LogLevelFilterPredicate(_LEVELS[settings.log_level])]),
+    launcher: Any = options.parent
+    process.refuse_unwritable_pidfile(launcher or {})
+    logs = Logs(settings.log_level, settings.log_format, launcher)
+    log = logs.logger("faktory_tw")
+
+    def read_settings() -> Settings:
+        fresh = options.read()
+        _warn(log, options.warnings)
+        return fresh
+
+    _warn(log, options.warnings)
+    addresses = Addresses(
+        [_endpoint(reactor, address) for address in settings.bindings],
+        _endpoint(reactor, settings.web_binding) if settings.web_binding else None,
+        make_site=web.make_site,
     )
+    if settings.tls_bindings or settings.web_tls_binding:
+        addresses = _with_tls(addresses, reactor, settings, log)
     return FaktoryService(
         reactor,
         settings,
         lambda: SQLiteStore(settings.directory, settings.durability),
-        [_endpoint(reactor, address) for address in settings.bindings],
-        (_endpoint(reactor, settings.web_binding), web.make_site) if settings.web_binding else None,
+        addresses,
         log,
+        logs,
+        read_settings,
     )
+
+
+def _warn(log: Logger, warnings: Sequence[str]) -> None:
+    for warning in warnings:
+        log.warn("{warning}", warning=warning)  # noqa: G010 - Twisted's loggers have no other name
+
+
+def _with_tls(addresses: Addresses, reactor: Any, settings: Settings, log: Logger) -> Addresses:
+    """Add the endpoints with TLS, for development, with a certificate that is made now if there is none."""
+    try:
+        from faktory_tw import tls  # noqa: PLC0415 - OpenSSL costs twelve MiB
+
+        secure = tls.endpoints(reactor, settings, socket.gethostname(), datetime.now(timezone.utc))
+    except ImportError:
+        raise SystemExit("faktory: TLS needs packages that are not installed: pip install 'faktory_tw[tls]'") from None
+    except ConfigError as error:
+        raise SystemExit(f"faktory: {error}") from None
+    log.info("{notice}", notice=secure.notice)
+    return addresses._replace(secure_commands=secure.commands, secure_web=secure.web)

@@ -29,7 +29,7 @@ class Duties:
         self._manager = manager
         self._store = store
         self._clock = clock
-        self._reclaims = reclaim
+        self.reclaims = reclaim
         self._stride = Stride(store.read)
         self._orphans: deque[Reservation] = deque()  # of workers that are gone, to be taken back
         self._gone: list[str] = []  # these workers
@@ -94,7 +94,7 @@ class Duties:
         gone = workers.take_gone(self._clock.monotonic())
         self.tasks["Workers"].reaped += len(gone)
         self._gone += gone
-        if gone and self._reclaims:
+        if gone and self.reclaims:
             self._orphans.extend(working.of_workers(set(gone)))
         for _ in range(min(len(self._orphans), _SLICE)):
             orphan = self._orphans.popleft()

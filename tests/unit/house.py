@@ -8,6 +8,7 @@ thread only ever runs while the test waits for it, so every run is the same.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from queue import SimpleQueue
 from threading import Semaphore
 from typing import Any
@@ -84,6 +85,7 @@ class Disk:
         self.fails: dict[str, BaseException] = {}  # by the name of the method
         self.wants_upkeep = False
         self.waits_for_disk = True
+        self.path = Path("nowhere") / "faktory.db"
         self.writes_at_once = True
         self.overdue = False  # something older waits to be sealed
         self._rows: dict[int, JobRow] = {}
@@ -146,6 +148,9 @@ class Disk:
 
     def upkeep(self) -> None:
         self._did("upkeep")
+
+    def checkpoint_soon(self) -> None:
+        self._did("checkpoint soon")
 
     def sync_late(self) -> None:
         self._did("sync late")

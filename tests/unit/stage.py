@@ -24,7 +24,7 @@ from faktory_tw import process
 from faktory_tw import service as module
 from faktory_tw.config import Settings
 from faktory_tw.poller import ReactorTurns
-from faktory_tw.service import FaktoryService
+from faktory_tw.service import Addresses, FaktoryService
 from tests.unit.house import Client, Disk, Reactor
 
 
@@ -104,8 +104,11 @@ class Stage:
             self.reactor,
             Settings(directory=self.directory, config_directory=self.directory, **wanted),
             self._open_store,
-            [self.commands] if endpoints is None else endpoints,  # type: ignore[arg-type,list-item]
-            web,
+            Addresses(
+                [self.commands] if endpoints is None else endpoints,  # type: ignore[arg-type,list-item]
+                web[0] if web is not None else None,
+                make_site=web[1] if web is not None else None,
+            ),
             Logger("test", observer=observer),
         )
         self.services.append(service)

@@ -6,6 +6,7 @@ import os
 import resource
 import signal
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from twisted.internet.task import Clock
@@ -273,9 +274,10 @@ def test_a_hangup_changes_nothing_and_says_so(stage: Stage) -> None:
 
 def test_signal_handlers_are_ours_when_those_of_twisted_are_in_place(stage: Stage) -> None:
     stage.service().startService()
-    assert stage.handlers == {}
+    handlers: dict[Any, Any] = stage.handlers
+    assert handlers == {signal.SIGHUP: signal.SIG_IGN, signal.SIGTTIN: signal.SIG_IGN}
     stage.reactor.advance(0)
-    assert stage.handlers.keys() == {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
+    assert stage.handlers.keys() == {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGTTIN}
 
 
 # -- the process -------------------------------------------------------------------------------------------------------
