@@ -79,8 +79,8 @@ setup(
         "tomli>=2; python_version < '3.11'",
     ],
     extras_require={
-        # TLS endpoints for development: what Twisted needs for them. Not installed with the rest, because Twisted loads
-        # OpenSSL, twelve MiB of memory, wherever it finds it.
+        # TLS endpoints for development: what Twisted needs for them, and the first pyOpenSSL that takes the certificates of
+        # cryptography. Not installed with the rest, because Twisted loads OpenSSL, twelve MiB, wherever it finds it.
         "tls": ["twisted[tls]>=24.7", "pyopenssl>=24.3"],
         "test": [
             # The test runner.
@@ -91,10 +91,6 @@ setup(
             "hypothesis>=6.100",
             # Two client libraries that the system tests run unmodified against the server.
             "faktory>=1.0",
-            # The TLS endpoints are tested, too.
-            "twisted[tls]>=24.7",
-            # The first that takes the certificates of cryptography.
-            "pyopenssl>=24.3",
             # Alert rules for Prometheus are YAML.
             "pyyaml>=6",
             "pyfaktory>=0.2.11",

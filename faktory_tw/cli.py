@@ -1,20 +1,24 @@
 """The console command ``faktory-tw``. It speaks the protocol to a running server, so it works from anywhere.
 
-``faktory-tw load`` measures a server: see :mod:`faktory_tw.load`.
+Each command is added by a module of :mod:`faktory_tw.console`. ``faktory-tw load`` measures a server: see
+:mod:`faktory_tw.load`.
 """
 
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import math
 import os
 import sys
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 from faktory_tw import __version__
+from faktory_tw.console import backups, jobs, manage, push, settings, status, watch
+from faktory_tw.console.errors import ConsoleError, UsageError
+from faktory_tw.console.options import add_server, address_of, natural, positive
 from faktory_tw.load import MODES, LoadError, Plan, Result, run
 
 _BAR_WIDTH = 50
@@ -23,19 +27,42 @@ _FIRST_BUCKET_MS = 0.0625
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; the exit status is 0, 1 when the server did not do its part, 2 for wrong usage."""
-    parser = argparse.ArgumentParser(prog="faktory-tw", description="Work with a running Faktory server.")
+    """Run the command; the exit status is 0, 1 when the server or the data said no, 2 for wrong usage."""
+    parser = argparse.ArgumentParser(
+        prog="faktory-tw",
+        description="Work with a running Faktory server, or with its data while it is stopped.",
+        epilog="Exit status: 0 done, 1 the server or the data said no, 2 wrong usage. faktory-tw COMMAND --help says more.",
+    )
     parser.add_argument("--version", action="version", version=f"faktory-tw {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for part in (status, watch, push, jobs, manage, backups):
+        part.add(commands)
+    settings.add(commands, _check_address)
     _add_load(commands)
     options = parser.parse_args(arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal may not know every character of a job
     try:
-        return int(options.run(options))
-    except LoadError as error:
+        status_code = int(options.run(options))
+        sys.stdout.flush()
+    except UsageError as error:
+        options.refuse(str(error))
+    except (ConsoleError, LoadError) as error:
         sys.stderr.write(f"faktory-tw: {error}\n")
         return 1
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the end of the process flushes once more
+        return 1
+    return status_code
+
+
+def _check_address(address: str) -> None:
+    """Whether a server can listen there: it is the one to know, and to load all of it takes a while."""
+    from faktory_tw.tap import check_address  # noqa: PLC0415
+
+    check_address(address)
 
 
 def _add_load(commands: Any) -> None:
@@ -46,19 +73,14 @@ def _add_load(commands: Any) -> None:
         "go to queues of their own, load-0 to load-4, which are removed before and after.",
     )
     load.set_defaults(run=_load, refuse=load.error)
+    add_server(load)
+    load.add_argument("--jobs", type=positive, default=30_000, metavar="N", help="jobs in all [30000]")
+    load.add_argument("--connections", type=positive, default=10, metavar="N", help="connections [10]")
+    load.add_argument("--pipeline", type=positive, default=1, metavar="N", help="commands in flight on each [1]")
+    load.add_argument("--bulk", type=positive, default=1, metavar="N", help="jobs a PUSHB; 1 is PUSH [1]")
+    load.add_argument("--size", type=natural, default=0, metavar="BYTES", help="bytes added to each job [0]")
     load.add_argument(
-        "--url",
-        type=_address,
-        default=os.environ.get("FAKTORY_URL") or "tcp://localhost:7419",
-        help="tcp://:password@host:port [default: FAKTORY_URL, else tcp://localhost:7419]",
-    )
-    load.add_argument("--jobs", type=_positive, default=30_000, metavar="N", help="jobs in all [30000]")
-    load.add_argument("--connections", type=_positive, default=10, metavar="N", help="connections [10]")
-    load.add_argument("--pipeline", type=_positive, default=1, metavar="N", help="commands in flight on each [1]")
-    load.add_argument("--bulk", type=_positive, default=1, metavar="N", help="jobs a PUSHB; 1 is PUSH [1]")
-    load.add_argument("--size", type=_natural, default=0, metavar="BYTES", help="bytes added to each job [0]")
-    load.add_argument(
-        "--processes", type=_positive, default=0, metavar="N", help="processes [half the processors]; mixed: 1"
+        "--processes", type=positive, default=0, metavar="N", help="processes [half the processors]; mixed: 1"
     )
     load.add_argument(
         "--mode",
@@ -70,44 +92,16 @@ def _add_load(commands: Any) -> None:
     load.add_argument("--json", action="store_true", help="print one JSON object instead of the table")
 
 
-def _positive(text: str) -> int:
-    return _whole_number(text, 1)
-
-
-def _natural(text: str) -> int:
-    return _whole_number(text, 0)
-
-
-def _whole_number(text: str, least: int) -> int:
-    try:
-        number = int(text)
-    except ValueError:
-        number = least - 1
-    if number < least:
-        raise argparse.ArgumentTypeError(f"must be a whole number of {least} or more, not {text!r}")
-    return number
-
-
-def _address(url: str) -> tuple[str, int, str | None]:
-    """Host, port and password of a server's URL."""
-    try:
-        parts = urlsplit(url)
-        port = parts.port or 7419
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{url!r}: {error}") from None
-    if parts.scheme != "tcp" or not parts.hostname:
-        raise argparse.ArgumentTypeError(f"{url!r} is no URL such as tcp://:password@localhost:7419")
-    return parts.hostname, port, unquote(parts.password) if parts.password else None
-
-
 def _load(options: argparse.Namespace) -> int:
     if options.mode == "mixed" and options.connections < 2:
         options.refuse("mode mixed needs two connections or more: --connections 2")
-    host, port, password = options.url
+    address = address_of(options)
+    if address.tls:
+        raise UsageError("load measures a server over plain TCP: tcp://, not tcp+tls://")
     plan = Plan(
-        host,
-        port,
-        password,
+        address.host,
+        address.port,
+        address.password,
         options.mode,
         options.jobs,
         options.connections,

@@ -21,7 +21,7 @@ from __future__ import annotations
 import socket
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from twisted.internet import error as errors
 from twisted.internet.interfaces import IPushProducer, ISSLTransport, ITCPTransport
@@ -33,6 +33,7 @@ from zope.interface import implementer
 from faktory_tw import wire
 from faktory_tw.committer import Committer, Outbox, Recipient
 from faktory_tw.core.manager import Reservation
+from faktory_tw.core.waiting import Waiter
 from faktory_tw.server import Server
 from faktory_tw.session import MOST_BEFORE_HELLO_BYTES, Session
 from faktory_tw.wire import CommandError, FatalCommandError, Held
@@ -43,6 +44,22 @@ MOST_LINES = 256  # of one connection executed before others are let in
 MOST_HELD = 1024  # replies of one connection that wait for the disk before it is no longer read
 _INTERNAL_ERROR = wire.error(CommandError("internal error"))
 _DONE = Failure(errors.ConnectionDone())
+
+
+class Condition(NamedTuple):
+    """What a connection is doing. ``stalled``: the client does not read; ``paused``: the server does not."""
+
+    peer: str
+    wid: str
+    greeted: bool
+    pending: bool  # a command is not answered yet
+    waiter: Waiter | None  # the command is a FETCH that waits
+    put_by_bytes: int
+    unfinished_bytes: int  # of a line whose end has not arrived
+    held: int  # replies that wait for the disk
+    stalled: bool
+    paused: bool
+    closing: bool
 
 
 @implementer(IPushProducer)
@@ -74,6 +91,7 @@ class FaktoryProtocol(LineReceiver):
     def connectionMade(self) -> None:
         factory = self.factory
         if factory.refuses_connections():
+            factory.server.refused_connections["limit"] += 1
             count = len(factory.connections)
             self.transport.write(wire.error(CommandError(f"too many connections: {count}")))
             self.transport.loseConnection()
@@ -127,6 +145,23 @@ class FaktoryProtocol(LineReceiver):
         if not self._closing:
             self._closing = True
             self._finish_closing()
+
+    def condition(self) -> Condition:
+        """What this connection is doing, for an operator."""
+        session = self._session
+        return Condition(
+            _peer(self.transport),
+            session.wid if session is not None else "",
+            session is not None and session.greeted,
+            self._pending,
+            session.waiter if session is not None else None,
+            self._put_by_bytes,
+            self._parts_bytes,
+            len(self.outbox[self]) if self.outbox is not None else 0,
+            self._stalled,
+            self._paused,
+            self._closing,
+        )
 
     def abort(self) -> None:
         """End the connection at once."""
@@ -384,6 +419,12 @@ class FaktoryProtocol(LineReceiver):
         elif not pause and self._paused and self.transport.connected:
             self._paused = False
             self.transport.resumeProducing()
+
+
+def _peer(transport: Any) -> str:
+    """Where a connection comes from: ``host:port``, or what its kind of address is called."""
+    peer = transport.getPeer()
+    return f"{peer.host}:{peer.port}" if hasattr(peer, "port") else str(getattr(peer, "name", None) or "a Unix socket")
 
 
 def _hold_nothing(recipient: Recipient, reply: bytes) -> int:  # noqa: ARG001 - nobody is there

@@ -6,13 +6,15 @@ No socket and no reactor: the service gives it a way to carry out long commands 
 from __future__ import annotations
 
 import hashlib
+import hmac
 import os
 import platform
 import secrets
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 from faktory_tw import __version__
 from faktory_tw.core.manager import Clock, JobManager
@@ -50,11 +52,19 @@ class Challenge:
         return password_hash(self._password, self.salt, self.iterations)
 
 
+class Scraped(Protocol):
+    """What is told of the server to a monitoring system."""
+
+    def scrape(self) -> Iterator[bytes]:
+        """The text, in pieces; each takes some milliseconds at most."""
+
+
 class Server:
     """Shared by all sessions.
 
     ``run_in_slices(steps, finish)`` runs an iterator, one step a turn, and then calls ``finish`` with None, or with
-    the CommandError that a step raised. ``password`` None: clients need none.
+    the CommandError that a step raised. ``password`` None: clients need none. ``web_password`` None: it is that of the
+    clients.
     """
 
     def __init__(
@@ -65,15 +75,24 @@ class Server:
         password: str | None = None,
         description: str = "Faktory",
         log_flush: Callable[[], None] = lambda: None,
+        web_password: str | None = None,
     ) -> None:
         self.manager = manager
         self.clock = clock
         self.run_in_slices = run_in_slices
         self.password = password
         self.description = description
+        self.web_password = web_password
         self.connections = 0
-        self.command_count = 0
+        self.accepted_connections = 0
+        self.refused_connections: defaultdict[str, int] = defaultdict(int)  # by reason
+        self.commands: defaultdict[bytes, int] = defaultdict(int)  # by verb, those refused included
+        self.refused_commands: defaultdict[bytes, int] = defaultdict(int)
+        self.unknown_commands = 0
+        self.durability = ""
         self.stopping = False
+        self.store_failed = False
+        self.metrics: Scraped | None = None
         self.backups: Any = None  # a faktory_tw.backups.Backups, once the service has made one
         self._log_flush = log_flush
         self._started_at = clock.monotonic()
@@ -97,8 +116,44 @@ class Server:
         self._log_flush()
         self.manager.flush()
 
+    @property
+    def command_count(self) -> int:
+        """Commands carried out, or refused by what they said; unknown ones are not counted."""
+        return sum(self.commands.values())
+
+    @property
+    def started_at(self) -> float:
+        """When the server was started, in monotonic seconds."""
+        return self._started_at
+
+    def admits_to_web(self, password: bytes) -> bool:
+        """Whether this is the password of the web UI. How long it takes to say so tells nothing of the right one."""
+        wanted = self.password if self.web_password is None else self.web_password
+        return wanted is None or hmac.compare_digest(password, wanted.encode())
+
+    def obstacles(self) -> list[str]:
+        """Why the server takes no jobs at the moment; empty when it does. The texts may be told to anybody."""
+        if self.store_failed:
+            return ["the store failed; the log says why"]
+        obstacles = []
+        if self.stopping:
+            obstacles.append("the server is stopping")
+        if self.manager.refuse_pushes:
+            obstacles.append(self.manager.refuse_pushes)
+        return obstacles
+
     def health(self) -> dict[str, Any]:
         """What may be told to anybody who asks whether the server is alive."""
+        told = self._health()
+        if self.backups is not None:
+            last = self.backups.last
+            told["backup"] = {
+                "failed": bool(self.backups.last_error),
+                "last_success": rfc3339(last.taken_at) if last is not None else None,
+            }
+        return told
+
+    def _health(self) -> dict[str, Any]:
         return {
             "now": rfc3339(self.clock.time()),
             "server": {
@@ -132,6 +187,7 @@ class Server:
                 "implementation": "faktory_tw",
                 "implementation_version": __version__,
                 "python_version": platform.python_version(),
+                "durability": self.durability,
                 "uptime": int(self.clock.monotonic() - self._started_at),
                 "connections": self.connections,
                 "command_count": self.command_count,
@@ -139,9 +195,9 @@ class Server:
             },
         }
 
-    def _tasks(self, sets: dict[str, int]) -> dict[str, dict[str, float]]:
+    def _tasks(self, sets: dict[str, int]) -> dict[str, dict[str, Any]]:
         tasks = self.manager.tasks
-        told: dict[str, dict[str, float]] = {}
+        told: dict[str, dict[str, Any]] = {}
         for name, size in (("Scheduled", "scheduled"), ("Retries", "retries"), ("Dead", "dead")):
             task = tasks[name]
             told[name] = {
@@ -152,6 +208,16 @@ class Server:
             }
         told["Busy"] = {"size": sets["working"], "reaped": tasks["Busy"].reaped}
         told["Workers"] = {"size": len(self.manager.workers), "reaped": tasks["Workers"].reaped}
+        if self.backups is not None:
+            told["backup"] = self._backup()
+        return told
+
+    def _backup(self) -> dict[str, Any]:
+        """Of backups: how many succeeded since the start, the last one, and why the latest failed if it did."""
+        backups = self.backups
+        told = {"count": backups.count, "last_error": backups.last_error}
+        if backups.last is not None:
+            told.update(last_at=rfc3339(backups.last.taken_at), size=backups.last.size_bytes, jobs=backups.last.jobs)
         return told
 
 

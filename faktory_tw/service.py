@@ -154,6 +154,7 @@ class FaktoryService(Service):
             self._log_flush,
             settings.web_password,
         )
+        self.server.durability = settings.durability
         self._disk = DiskWatch(settings.directory, settings.min_free_disk_bytes, self.manager, self._log)
         self._disk.look()
         self._operations = Operations(

@@ -21,6 +21,7 @@ from faktory_tw.core.manager import Reservation
 from faktory_tw.core.retry import FailureReport
 from faktory_tw.core.waiting import Waiter
 from faktory_tw.core.workers import State, Worker
+from faktory_tw.features.admin import Task
 from faktory_tw.features.mutate import Mutation
 from faktory_tw.server import Server, password_hash
 from faktory_tw.wire import ACKNOWLEDGED, NULL, OK, CommandError, FatalCommandError, Held, bulk, error
@@ -80,7 +81,7 @@ class Session:
     None. It returns False when the client is gone.
     """
 
-    __slots__ = ("server", "execute", "worker", "wid", "reservation", "_answer", "_waiter", "_challenge")
+    __slots__ = ("server", "execute", "worker", "wid", "reservation", "_answer", "_waiter", "_challenge", "_long_verb")
 
     def __init__(self, server: Server, answer: Callable[[bytes, Reservation | None], bool]) -> None:
         self.server = server
@@ -91,6 +92,7 @@ class Session:
         self._answer = answer
         self._waiter: Waiter | None = None
         self._challenge = server.challenge()
+        self._long_verb = b""  # the last command that was not answered at once
 
     # -- handshake -----------------------------------------------------------------------------------------------
 
@@ -118,8 +120,10 @@ class Session:
                 self._challenge.expected if iterated else password_hash(self.server.password, self._challenge.salt, 1)
             )
             if not hmac.compare_digest(expected.encode(), (hello.pwdhash or "").encode()):
+                self.server.refused_connections["password"] += 1
                 raise FatalCommandError("Invalid password")
         self.server.connections += 1
+        self.server.accepted_connections += 1
         self.execute = self._command
         if hello.wid:
             self.wid = hello.wid
@@ -145,20 +149,34 @@ class Session:
         """Whether a FETCH of this connection waits for a job."""
         return self._waiter is not None
 
+    @property
+    def waiter(self) -> Waiter | None:
+        """The FETCH of this connection that waits for a job."""
+        return self._waiter
+
     # -- commands ------------------------------------------------------------------------------------------------
 
     def _command(self, line: bytes) -> bytes | None:
         verb, space, argument = line.partition(b" ")
         command = COMMANDS.get(verb)
-        if command is None:
-            raise CommandError(f"Unknown command {_quoted(verb)}")
         server = self.server
+        if command is None:
+            server.unknown_commands += 1
+            raise CommandError(f"Unknown command {_quoted(verb)}")
         if server.stopping:
             raise FatalCommandError("Shutdown in progress")
-        server.command_count += 1
-        if not space and verb in _NEEDED:
-            raise CommandError(f"{verb.decode()} needs {_NEEDED[verb]}")
-        return command(self, argument)
+        server.commands[verb] += 1
+        try:
+            if not space and verb in _NEEDED:
+                raise CommandError(f"{verb.decode()} needs {_NEEDED[verb]}")
+            reply = command(self, argument)
+        except Exception:
+            if verb != b"END":  # which has no other way to close the connection
+                server.refused_commands[verb] += 1
+            raise
+        if reply is None:
+            self._long_verb = verb
+        return reply
 
     def _push(self, argument: bytes) -> bytes:
         self.server.manager.push(parse_job(argument))
@@ -168,7 +186,7 @@ class Session:
         jobs = parse_jobs(argument)
         refused: dict[str, str] = {}
         steps = self._push_steps(jobs, refused)
-        return self._in_slices(steps, lambda: bulk(_compact_json(refused)))
+        return self._in_slices(steps, lambda: Held(bulk(_compact_json(refused))))
 
     def _push_steps(self, jobs: Iterator[Payload], refused: dict[str, str]) -> Iterator[None]:
         """Parse all jobs first, as one that is no job refuses the whole command, then push them."""
@@ -191,10 +209,12 @@ class Session:
         """Carry out a command that may be long. A short one is done, and answered, at once."""
         finished = object()
         if next(steps, finished) is finished:
-            return Held(reply())
+            return reply()
 
         def finish(refusal: CommandError | None) -> None:
-            self._answer(error(refusal) if refusal else Held(reply()), None)
+            if refusal is not None:
+                self.server.refused_commands[self._long_verb] += 1
+            self._answer(error(refusal) if refusal else reply(), None)
 
         self.server.run_in_slices(steps, finish)
         return None
@@ -254,7 +274,13 @@ class Session:
         raise FatalCommandError("")
 
     def _mutate(self, argument: bytes) -> bytes | None:
-        return self._in_slices(Mutation(argument).steps(self.server.manager), lambda: OK)
+        return self._in_slices(Mutation(argument).steps(self.server.manager), lambda: ACKNOWLEDGED)
+
+    def _admin(self, argument: bytes) -> bytes | None:
+        task = Task(argument, self.server.manager, self.server.backups)
+        if task.waits:
+            return task.begin(lambda reply: self._answer(reply, None))
+        return self._in_slices(task.steps(), task.reply)
 
     def _queue(self, argument: bytes) -> bytes:
         words = argument.decode("utf-8", "replace").split(" ")
@@ -294,6 +320,7 @@ class Session:
         b"END": _end,
         b"MUTATE": _mutate,
         b"QUEUE": _queue,
+        b"ADMIN": _admin,
     }
     SUBCOMMANDS: ClassVar[dict[str, Callable[[Session, Sequence[str]], bytes]]] = {
         "PAUSE": _queue_pause,
@@ -311,6 +338,7 @@ _NEEDED = {
     b"FAIL": 'a jid: FAIL {"jid":"…","errtype":"…","message":"…"}',
     b"BEAT": 'a worker: BEAT {"wid":"…"}',
     b"MUTATE": 'an operation: MUTATE {"cmd":"…","target":"…"}',
+    b"ADMIN": 'a subcommand: ADMIN LIST {"place":"retries"}',
     b"QUEUE": "a subcommand: QUEUE PAUSE, RESUME, REMOVE or LATENCY, and names of queues",
 }
 

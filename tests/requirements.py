@@ -7,6 +7,7 @@ nobody runs: with it, what would be skipped fails.
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 from typing import NoReturn
@@ -21,6 +22,12 @@ def missing(reason: str) -> NoReturn:
     if os.environ.get(REQUIRE_ALL, "") not in ("", "0"):
         pytest.fail(f"{reason} (and {REQUIRE_ALL} is set)", pytrace=False)
     pytest.skip(reason)
+
+
+def require_module(name: str) -> None:
+    """Without the module `name` the running test is skipped or fails, see `missing`."""
+    if importlib.util.find_spec(name) is None:
+        missing(f"the module {name!r} is not installed")
 
 
 def require(tool: str) -> str:

@@ -11,13 +11,15 @@ outside the core reaches into the containers: what the protocol and the web ask 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from faktory_tw.core import job as jobs
 from faktory_tw.core.cache import JobCache
 from faktory_tw.core.duties import Duties
 from faktory_tw.core.history import History
+from faktory_tw.core.hooks import Observer, joined, without
 from faktory_tw.core.job import Job, Payload
+from faktory_tw.core.latencies import HeadTimes, QueueState
 from faktory_tw.core.loading import Loader
 from faktory_tw.core.queues import Queue
 from faktory_tw.core.reservations import Reservation, Reservations
@@ -26,6 +28,7 @@ from faktory_tw.core.slices import Stride
 from faktory_tw.core.sweeper import Sweeper
 from faktory_tw.core.tasks import Clock, Limits
 from faktory_tw.core.timed import TimedSet
+from faktory_tw.core.views import Views
 from faktory_tw.core.waiting import WAIT_SECONDS, Waiter, Waiting
 from faktory_tw.core.workers import State, Worker, Workers
 from faktory_tw.storage.store import Batch, JobRecord, JobRow, Place, PlaceRecord, QueueRecord, Store
@@ -53,12 +56,22 @@ class JobManager:
         self.working = Reservations()
         self._waiting = Waiting()
         self._cache = JobCache(self._limits.cache_bytes, store.read)
+        self._head_times = HeadTimes(self._cache, store.read)
+        self._observer: Observer | None = None
         self._duties = Duties(self, store, clock, self._limits.reclaim_dead_workers)
         self.sweeper = Sweeper(store, self._cache)
+        self.views = Views(self, store, self._cache, clock)
         self.workers = Workers()
         self.history = History()
         self.tasks = self._duties.tasks
+        self.pushed = 0  # jobs accepted since the start
+        self.fetched = 0  # reservations made since the start
         self.refuse_pushes = ""  # why PUSH is refused at the moment, for the client; empty when it is not
+
+    def limit(self, limits: Limits) -> None:
+        """Keep to other limits from now on; the size of the cache stays."""
+        self._limits = limits
+        self._duties.reclaims = limits.reclaim_dead_workers
 
     # -- start ---------------------------------------------------------------------------------------------------
 
@@ -106,6 +119,7 @@ class JobManager:
             now = self._clock.time()
         failure = jobs.pushed_failure(payload) if payload.failure else b""
         body = jobs.complete(payload, now)
+        self.pushed += 1
         job_id = self._next_id
         self._next_id = job_id + 1
         priority = payload.priority
@@ -187,6 +201,9 @@ class JobManager:
         self._store.batch.move(
             PlaceRecord(job.id, _WORKING, job.position, until, job.enqueued_at, job.failure, wid, now)
         )
+        self.fetched += 1
+        if self._observer is not None:
+            self._observer.fetched(reservation)
         return reservation
 
     def wait(
@@ -221,6 +238,8 @@ class JobManager:
             return
         self.working.take_id(job.id)
         self._record_queued(job, job.position)
+        if self._observer is not None:
+            self._observer.given_back(reservation)
         queue = self._queues.get(job.queue)
         if queue is None or job.position < queue.floor:
             self._store.batch.remove(job.id)  # its queue was removed meanwhile
@@ -236,6 +255,8 @@ class JobManager:
             return True
         self.working.take_id(job.id)
         self._record_queued(job, job.position)
+        if self._observer is not None:
+            self._observer.given_back(reservation)
         return False
 
     def _record_queued(self, job: Job, position: int) -> None:
@@ -260,6 +281,8 @@ class JobManager:
             return False
         self._store.batch.remove(reservation.job.id)
         self.history.count(self._clock.time(), failed=False)
+        if self._observer is not None:
+            self._observer.acked(reservation)
         return True
 
     def fail(self, jid: str, wid: str, report: FailureReport) -> None:
@@ -268,6 +291,8 @@ class JobManager:
         if reservation is None:
             raise CommandError(f"Job not found {jid}")
         self._failed(reservation.job, report)
+        if self._observer is not None:
+            self._observer.failed(reservation)
 
     def _failed(self, job: Job, report: FailureReport) -> None:
         now = self._clock.time()
@@ -292,6 +317,10 @@ class JobManager:
             worker.beaten = True
             self._store.batch.workers[wid] = True
         return worker.state
+
+    def tell_workers(self, wid: str, state: State) -> int:
+        """Have a worker (``*``: each) become quiet or end. How many were told; 0 when it is not connected."""
+        return self.workers.tell(wid, state)
 
     def connect_worker(self, wid: str, hostname: str, pid: int, labels: list[str]) -> Worker:
         """A connection of a worker was opened."""
@@ -350,6 +379,8 @@ class JobManager:
         self.history.clear()
         self._duties.forget()
         self.workers.forget_heartbeats()
+        if self._observer is not None:
+            self._observer.flushed()
 
     def walk(self, place: Place, after: tuple[float, int] | None, count: int) -> list[tuple[float, int]]:
         """Entries (at, id) of a set that follow ``after``, for a long command to go through in slices."""
@@ -380,6 +411,7 @@ class JobManager:
         job.enqueued_at = now
         job.position = self._next_id
         self._next_id += 1
+        self._head_times.moved(job.id)
         queue = self._queues.get(row.queue)
         if queue is None:
             queue = self._create_queue(row.queue, job.position)
@@ -401,13 +433,43 @@ class JobManager:
         if reservation is None:
             return False
         self._failed(reservation.job, report)
+        if self._observer is not None:
+            self._observer.taken_back(reservation)
         return True
 
     # -- what others may know ------------------------------------------------------------------------------------
 
+    def observe(self, observer: Observer) -> None:
+        """Tell ``observer`` from now on what happens to jobs that are worked."""
+        self._observer = joined(self._observer, observer)
+
+    def ignore(self, observer: Observer) -> None:
+        """Tell it no more."""
+        self._observer = without(self._observer, observer)
+
+    def queue_names(self) -> list[str]:
+        """The names of all queues, sorted."""
+        return sorted(self._queues)
+
+    def queue_states(self, names: Sequence[str]) -> list[QueueState]:
+        """Size, latency and pause of these queues; unknown ones are left out. Reads a few MiB at most from disk.
+
+        A queue for whose latency that did not suffice has None there; asking for those again reaches further.
+        """
+        queues = [self._queues[name] for name in names if name in self._queues]
+        return self._head_times.states(queues, self._clock.time())
+
+    def waits(self) -> int:
+        """How many FETCHes wait for a job."""
+        return len(self._waiting)
+
     def queue_sizes(self) -> dict[str, int]:
         """Jobs in each queue, by name."""
         return {name: len(self._queues[name]) for name in sorted(self._queues)}
+
+    def queues(self) -> Mapping[str, Queue]:
+        """The queues by name, for those inside the core that look at them."""
+        return self._queues
 
     def set_sizes(self) -> dict[str, int]:
         """Jobs in each set, as INFO names them."""

@@ -11,6 +11,7 @@ from array import array
 from bisect import bisect
 from collections import deque
 from collections.abc import Iterable, Iterator
+from itertools import islice
 
 from sortedcontainers import SortedDict
 
@@ -70,6 +71,19 @@ class Fifo:
         head = self.head
         return [head[index] for index in range(min(count, len(head)))]
 
+    def part(self, start: int, count: int) -> list[int]:
+        """The ids from the ``start``-th on, ``count`` at most."""
+        found = list(islice(self.head, start, start + count))
+        index = max(start - len(self.head), 0)
+        while len(found) < count and index // _CHUNK < len(self._chunks):
+            offset = index % _CHUNK
+            piece = self._chunks[index // _CHUNK][offset : offset + count - len(found)]
+            if not piece:
+                break
+            found.extend(piece)
+            index += len(piece)
+        return found
+
     def __len__(self) -> int:
         chunks = self._chunks
         return len(self.head) + ((len(chunks) - 1) * _CHUNK + len(chunks[-1]) if chunks else 0)
@@ -121,6 +135,10 @@ class Queue:
             if fifo.head:
                 return fifo.peek(count)
         return []
+
+    def fifos(self) -> list[tuple[int, Fifo]]:
+        """The jobs of each priority, the highest first."""
+        return [(-negative, fifo) for negative, fifo in self._priorities.items()]
 
     def take_all(self) -> list[Fifo]:
         """Empty the queue, and return what was in it."""

@@ -27,7 +27,18 @@ _STATES = {"quiet": State.QUIET, "terminate": State.TERMINATE}
 class Worker:
     """One worker process, with any number of connections."""
 
-    __slots__ = ("wid", "hostname", "pid", "labels", "started_at", "state", "rss_kb", "connections", "beaten")
+    __slots__ = (
+        "wid",
+        "hostname",
+        "pid",
+        "labels",
+        "started_at",
+        "state",
+        "rss_kb",
+        "connections",
+        "beaten",
+        "beaten_at",
+    )
 
     def __init__(self, wid: str, hostname: str, pid: int, labels: list[str], started_at: float) -> None:
         self.wid = wid
@@ -39,6 +50,7 @@ class Worker:
         self.rss_kb = 0
         self.connections = 0
         self.beaten = False
+        self.beaten_at: float | None = None  # monotonic, of its last heartbeat since it connected
 
     def advance(self, state: State) -> None:
         """Move to ``state``, unless that would be a step back."""
@@ -81,8 +93,16 @@ class Workers:
                 self._last_signs[wid] = now
             return None
         worker.rss_kb = rss_kb
+        worker.beaten_at = now
         worker.advance(_STATES.get(state or "", State.RUNNING))
         return worker
+
+    def tell(self, wid: str, state: State) -> int:
+        """Have a worker, or all for ``*``, told to do something at its next heartbeat; how many workers that are."""
+        told = [worker for worker in self if wid in ("*", worker.wid)]
+        for worker in told:
+            worker.advance(state)
+        return len(told)
 
     def take_gone(self, now: float) -> list[str]:
         """Forget, and return, the workers that gave no sign of life for a minute."""

@@ -15,6 +15,7 @@ import pytest
 
 from faktory_tw import certificates
 from tests.recordings import Differs, conversations, play
+from tests.requirements import require_module
 from tests.system.conftest import MakeServer
 from tests.system.front_ends import (
     assert_plain_text_is_refused,
@@ -43,6 +44,11 @@ class SecureServer:
 
     def trusting(self) -> ssl.SSLContext:
         return ssl.create_default_context(cafile=str(self.authority))
+
+
+@pytest.fixture(autouse=True)
+def _openssl() -> None:
+    require_module("OpenSSL")
 
 
 @pytest.fixture

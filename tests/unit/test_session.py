@@ -46,6 +46,7 @@ NEEDS = {
     b"BEAT": 'a worker: BEAT {"wid":"…"}',
     b"MUTATE": 'an operation: MUTATE {"cmd":"…","target":"…"}',
     b"QUEUE": "a subcommand: QUEUE PAUSE, RESUME, REMOVE or LATENCY, and names of queues",
+    b"ADMIN": 'a subcommand: ADMIN LIST {"place":"retries"}',
 }
 
 
@@ -277,9 +278,8 @@ def test_info_has_the_members_and_types_that_clients_read(house: House, talk: Ta
         },
         "server": {
             **dict.fromkeys(["uptime", "connections", "command_count", "used_memory_mb"], "int"),
-            **dict.fromkeys(
-                ["description", "faktory_version", "implementation", "implementation_version", "python_version"], "str"
-            ),
+            **dict.fromkeys(["description", "faktory_version", "implementation", "implementation_version"], "str"),
+            **dict.fromkeys(["python_version", "durability"], "str"),
         },
     }
 

@@ -11,15 +11,18 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from OpenSSL import SSL
 from twisted.internet.address import IPv4Address
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
-from twisted.protocols.tls import TLSMemoryBIOFactory
 
-from faktory_tw import certificates, tls
+from faktory_tw import certificates
 from faktory_tw.config import ConfigError, Settings
+
+SSL = pytest.importorskip("OpenSSL.SSL", reason="the extra tls is not installed")
+TLSMemoryBIOFactory = pytest.importorskip("twisted.protocols.tls").TLSMemoryBIOFactory
+tls = pytest.importorskip("faktory_tw.tls")
+
 
 ADDRESS = IPv4Address("TCP", "127.0.0.1", 7443)
 
@@ -40,16 +43,16 @@ class ListeningReactor(Clock):
         return "a port"
 
 
-def context_of(material: certificates.Material) -> SSL.Context:
+def context_of(material: certificates.Material) -> Any:
     """The OpenSSL context that connections of the endpoint get."""
     reactor = ListeningReactor()
     tls.endpoint(reactor, "localhost:7443", material).listen(Factory())
     [(_port, _factory, options, *_rest)] = reactor.asked
-    context: SSL.Context = options.getContext()
+    context: Any = options.getContext()
     return context
 
 
-def handshake(server_context: SSL.Context, client_context: ssl.SSLContext) -> str | None:
+def handshake(server_context: Any, client_context: ssl.SSLContext) -> str | None:
     """Carry a handshake out in memory and return the version of TLS."""
     to_client, to_server = ssl.MemoryBIO(), ssl.MemoryBIO()
     client = client_context.wrap_bio(to_client, to_server, server_hostname="localhost")

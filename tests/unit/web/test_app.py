@@ -212,7 +212,7 @@ def test_a_server_that_takes_jobs_is_ready(locked_house: House) -> None:
 
 @pytest.mark.parametrize(
     ("state", "reason"),
-    [("starting", "starting"), ("stopping", "stopping"), ("store_failed", "the store failed")],
+    [("stopping", "stopping"), ("store_failed", "the store failed")],
 )
 def test_a_server_that_takes_no_jobs_says_why(house: House, state: str, reason: str) -> None:
     setattr(house.server, state, True)

@@ -1,0 +1,51 @@
+"""``check-config``: whether a server would start with this configuration, and with which settings."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable
+from typing import Any
+
+from faktory_tw import config
+from faktory_tw.console import options as common
+from faktory_tw.console.errors import ConsoleError
+from faktory_tw.console.terminal import note, out, out_json, plural, table
+
+
+def add(commands: Any, check_address: Callable[[str], object]) -> None:
+    """The command. ``check_address`` raises ConfigError for what a server cannot listen on."""
+    parser = common.command(
+        commands,
+        "check-config",
+        _check,
+        "check files, environment variables and passwords as a server would read them",
+        description="Read configuration files, environment variables and passwords as a server would, say what is wrong, "
+        "and which settings are in effect. Secrets are not shown. Run it as the user that runs the server.",
+        server=False,
+    )
+    parser.add_argument("-c", "--config", metavar="DIR", help="the configuration directory [as for the server]")
+    parser.add_argument("-e", "--environment", metavar="NAME", help="development, staging or production")
+    parser.set_defaults(check_address=check_address)
+
+
+def _check(options: argparse.Namespace) -> int:
+    found = config.check(options.config, os.environ, {"environment": options.environment}, options.check_address)
+    if options.json:
+        out_json(
+            {
+                "problems": list(found.problems),
+                "warnings": list(found.warnings),
+                "settings": [row._asdict() for row in found.rows],
+            }
+        )
+    else:
+        if found.rows:
+            out(*table(("SETTING", "VALUE", "FROM"), found.rows))
+        for warning in found.warnings:
+            note(f"warning: {warning}")
+        for problem in found.problems:
+            note(f"problem: {problem}")
+    if found.problems:
+        raise ConsoleError(f"{plural(len(found.problems), 'problem')}: a server would not start")
+    return 0

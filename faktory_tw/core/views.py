@@ -1,0 +1,197 @@
+"""Looking at jobs, queues and workers, in slices and without changing anything: what administration and the web list.
+
+A place is gone through with a :class:`Walk`. It remembers where it is by what orders the jobs there, not by counting
+them, so that jobs may come and go between two slices, and between two pages: one that stays is seen exactly once.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, NamedTuple
+
+from faktory_tw.core.cache import JobCache
+from faktory_tw.core.queues import Fifo, Queue
+from faktory_tw.core.slices import Stride
+from faktory_tw.core.tasks import Clock
+from faktory_tw.core.workers import Worker
+from faktory_tw.storage.store import JobRow, Place, Store
+
+if TYPE_CHECKING:
+    from faktory_tw.core.manager import JobManager
+
+_JOBS = 200  # looked at in one turn of the reactor: a millisecond or two
+_QUEUES = 100
+_WORKERS = 500
+_LAST = 2**63 - 1
+
+Mark = tuple[float, int]
+"""Where a walk is: (minus the priority, position) in a queue, (time, id) in a set, (0, id) among the jobs worked."""
+
+
+class QueueView(NamedTuple):
+    """A queue: jobs in it, seconds since the next one was enqueued, and how many there are of which priority."""
+
+    name: str
+    size: int
+    paused: bool
+    latency: float
+    priorities: dict[int, int]
+
+
+class WorkerView(NamedTuple):
+    """A worker, how many jobs it holds, and seconds since its last heartbeat (None: it has sent none)."""
+
+    worker: Worker
+    busy: int
+    beat_age: float | None
+
+
+class Views:
+    """What may be seen of the jobs of ``manager``."""
+
+    def __init__(self, manager: JobManager, store: Store, cache: JobCache, clock: Clock) -> None:
+        self._manager = manager
+        self._store = store
+        self._cache = cache
+        self._clock = clock
+
+    def walk(self, place: Place, queue: str = "", after: Mark | None = None) -> Walk:
+        """Go through a place (of Place.QUEUED: one queue), behind ``after``."""
+        return Walk(self._manager, self._store, place, queue, after)
+
+    def size(self, place: Place, queue: str = "") -> int:
+        """How many jobs are in a place."""
+        if place is Place.QUEUED:
+            return len(self._manager.queues().get(queue, ()))
+        return self._manager.set_sizes()[place.name.lower()]
+
+    def queues(self) -> Iterator[list[QueueView]]:
+        """All queues by name, in slices: of a queue that nobody touched lately, the first job is read from disk."""
+        stride = Stride(self._store.read)
+        names = sorted(self._manager.queues())
+        start = 0
+        while start < len(names):
+            part = names[start : start + _QUEUES]
+            unread = self._unread_heads(part)
+            rows, count = stride.read(list(unread))
+            enqueued_at = {row.id: row.enqueued_at for row in rows}
+            left = list(unread.values())[count:]
+            if left:
+                part = part[: part.index(left[0])]
+            yield self._queue_views(part, enqueued_at)
+            start += len(part)
+
+    def _unread_heads(self, names: list[str]) -> dict[int, str]:
+        """The next job of each of these queues, and the queue, where it is not in memory."""
+        queues, heads = self._manager.queues(), {}
+        for name in names:
+            queue = queues.get(name)
+            for head in queue.peek() if queue is not None else ():
+                if self._cache.get(head) is None:
+                    heads[head] = name
+        return heads
+
+    def _queue_views(self, names: list[str], enqueued_at: dict[int, float | None]) -> list[QueueView]:
+        now = self._clock.time()
+        queues = self._manager.queues()
+        return [self._queue_view(queues[name], enqueued_at, now) for name in names if name in queues]
+
+    def _queue_view(self, queue: Queue, enqueued_at: dict[int, float | None], now: float) -> QueueView:
+        latency = 0.0
+        for head in queue.peek():
+            job = self._cache.get(head)
+            since = enqueued_at.get(head) if job is None else job.enqueued_at
+            latency = max(now - (since or now), 0.0)
+        priorities = {priority: len(fifo) for priority, fifo in queue.fifos() if len(fifo)}
+        return QueueView(queue.name, len(queue), queue.paused, latency, priorities)
+
+    def workers(self) -> Iterator[list[WorkerView]]:
+        """All connected workers, in slices."""
+        now = self._clock.monotonic()
+        workers = list(self._manager.workers)
+        busy = Counter(reservation.wid for reservation in self._manager.reservations())
+        for start in range(0, len(workers), _WORKERS):
+            yield [
+                WorkerView(worker, busy[worker.wid], None if worker.beaten_at is None else now - worker.beaten_at)
+                for worker in workers[start : start + _WORKERS]
+            ]
+
+
+class Walk:
+    """Goes through the jobs of one place. ``after`` is where it is; ``ended`` says that nothing follows."""
+
+    def __init__(self, manager: JobManager, store: Store, place: Place, queue: str, after: Mark | None) -> None:
+        self._manager = manager
+        self._store = store
+        self._stride = Stride(store.read)
+        self._place = place
+        self._queue = queue
+        self._working: list[int] | None = None
+        self._left: tuple[int, int] = (0, 0)  # index behind the last job seen in a queue, and that job
+        self.after = after
+        self.ended = False
+
+    def next(self) -> list[JobRow]:
+        """The next jobs, as many as one turn of the reactor is good for."""
+        if self._place is Place.QUEUED:
+            return self._next_queued()
+        entries = self._next_working() if self._place is Place.WORKING else self._next_timed()
+        if not entries:
+            self.ended = True
+            return []
+        rows, count = self._stride.read([job_id for _, job_id in entries])
+        self.after = entries[count - 1]
+        if self._working is not None:
+            self._working.extend(job_id for _, job_id in reversed(entries[count:]))
+        return [row for row in rows if row.place == self._place]
+
+    def _next_timed(self) -> list[Mark]:
+        return self._manager.walk(self._place, self.after, _JOBS)
+
+    def _next_working(self) -> list[Mark]:
+        """Reservations have no order that lasts, but ids have."""
+        if self._working is None:
+            least = 0 if self.after is None else self.after[1]
+            ids = sorted(reservation.job.id for reservation in self._manager.reservations())
+            self._working = [job_id for job_id in reversed(ids) if job_id > least]
+        entries: list[Mark] = []
+        while self._working and len(entries) < _JOBS:
+            entries.append((0, self._working.pop()))
+        return entries
+
+    def _next_queued(self) -> list[JobRow]:
+        queue = self._manager.queues().get(self._queue)
+        for priority, fifo in queue.fifos() if queue is not None else ():
+            start = self._start(priority, fifo)
+            ids = fifo.part(start, _JOBS) if start is not None else []
+            if start is not None and ids:
+                rows, count = self._stride.read(ids)
+                self.after = (-priority, rows[-1].position if rows else _LAST)
+                self._left = (start + count, ids[count - 1])
+                return rows
+        self.ended = True
+        return []
+
+    def _start(self, priority: int, fifo: Fifo) -> int | None:
+        """Where to go on among the jobs of one priority; None when the walk is beyond them."""
+        if self.after is None or self.after[0] < -priority:
+            return 0
+        if self.after[0] > -priority:
+            return None
+        index, job_id = self._left
+        if index and fifo.part(index - 1, 1) == [job_id]:
+            return index
+        return self._search(fifo, self.after[1])
+
+    def _search(self, fifo: Fifo, position: int) -> int:
+        """Where the jobs behind a position begin. Positions grow along a queue and are on disk: twenty rows of a million."""
+        low, high = 0, len(fifo)
+        while low < high:
+            middle = (low + high) // 2
+            rows = self._store.read(fifo.part(middle, 1))
+            if rows and rows[0].position <= position:
+                low = middle + 1
+            else:
+                high = middle
+        return low

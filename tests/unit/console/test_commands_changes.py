@@ -1,0 +1,182 @@
+"""The commands of ``faktory-tw`` that change something: what they ask a server, what they make of its answers, their status."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.unit.console.fake import BACKUP, QUEUES, UNKNOWN, Fake, Run, page, refused, whole
+
+# -- requeue, kill, delete ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("line", "request_"),
+    [
+        ("delete dead --all", {"cmd": "clear", "target": "dead"}),
+        ("retry scheduled --all", {"cmd": "requeue", "target": "scheduled"}),
+        ("kill scheduled --all", {"cmd": "kill", "target": "scheduled"}),
+    ],
+)
+def test_a_whole_set_is_changed_by_mutate(fake: Fake, run: Run, line: str, request_: dict[str, Any]) -> None:
+    fake.meanwhile = 1
+    status, _, err = run(*line.split(), "--yes")
+    assert (status, err) == (0, "")
+    assert ("MUTATE", request_) in fake.asked
+    assert not any(asked.startswith("ADMIN") for asked in fake.lines)
+
+
+def test_jids_are_counted_and_changed_by_mutate(fake: Fake, run: Run) -> None:
+    fake.answer("ADMIN LIST", page(matched=2))
+    assert run("requeue", "dead", "jid-1", "--jid", "jid-2", "--yes") == (0, "2 jobs put into the queue.\n", "")
+    assert fake.asked[-1] == (
+        "MUTATE",
+        {"cmd": "requeue", "target": "dead", "filter": {"jids": ["jid-2", "jid-1"]}},
+    )
+    fake.answer("ADMIN LIST", page())
+    told = "faktory-tw: none of these jobs is in the set dead\n"
+    assert run("requeue", "dead", "jid-1", "--yes") == (1, "", told)
+
+
+def test_what_mutate_cannot_say_goes_through_admin(fake: Fake, run: Run) -> None:
+    fake.answer("ADMIN LIST", page(matched=12))
+    fake.answer("ADMIN DELETE", page(matched=7, after="x"), page(matched=5))
+    status, out, _ = run("delete", "retries", "--error", "E*", "--json", "--yes")
+    assert (status, json.loads(out)) == (0, {"changed": 12})
+    question = {"place": "retries", "filter": {"error": "E*"}, "after": None}
+    assert fake.asked[-2:] == [("ADMIN DELETE", question), ("ADMIN DELETE", {**question, "after": "x"})]
+    fake.answer("ADMIN LIST", page())
+    assert run("delete", "retries", "--error", "E*") == (0, "0 jobs deleted.\n", "")
+
+
+class Asked(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_people_are_told_how_many_and_asked(fake: Fake, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake.answer("ADMIN LIST", page(matched=1234))
+    monkeypatch.setattr("sys.stdin", Asked("n\n"))
+    status, out, err = run("kill", "retries", "--queue", "a")
+    assert (status, out) == (1, "")
+    assert err == "Move 1,234 jobs of the set retries to the dead? [y/N] Nothing was changed.\n"
+    assert fake.lines == ["ADMIN LIST"]
+    fake.answer("ADMIN KILL", page(matched=1234))
+    monkeypatch.setattr("sys.stdin", Asked("y\n"))
+    assert run("kill", "retries", "--queue", "a")[:2] == (0, "1,234 jobs moved to the dead.\n")
+
+
+# -- queues, workers, flush --------------------------------------------------------------------------------------------
+
+
+def test_queues_are_listed(fake: Fake, run: Run) -> None:
+    whole(fake)
+    _, out, _ = run("queues", "list")
+    assert out.splitlines()[1] == "a         2    3.5 s  paused  9:1 5:1"
+    assert json.loads(run("queues", "list", "--json")[1]) == {"queues": QUEUES["queues"]}
+
+
+@pytest.mark.parametrize(
+    ("line", "order", "told"),
+    [
+        ("queues pause a b", "QUEUE PAUSE a b", "2 queues paused\n"),
+        ("queues pause *", "QUEUE PAUSE a b", "2 queues paused\n"),
+        ("queues resume b", "QUEUE RESUME b", "1 queue resumed\n"),
+        ("queues remove a --yes", "QUEUE REMOVE a", "1 queue with 2 jobs removed\n"),
+    ],
+)
+def test_queues_are_paused_resumed_and_removed(fake: Fake, run: Run, line: str, order: str, told: str) -> None:
+    assert run(*line.split()) == (0, told, "")
+    assert fake.lines == ["INFO", order]
+
+
+def test_a_queue_that_does_not_exist_is_an_error_and_nothing_is_done(fake: Fake, run: Run) -> None:
+    for command in ("pause", "resume", "remove", "latency"):
+        assert run("queues", command, "a", "zz") == (1, "", "faktory-tw: no such queue: zz; there are a, b\n")
+    assert set(fake.lines) == {"INFO"}
+
+
+def test_latencies_are_told(fake: Fake, run: Run) -> None:
+    fake.answer("QUEUE LATENCY a", {"a": 61})
+    assert run("queues", "latency", "a") == (0, "QUEUE    LATENCY\na      1 min 1 s\n", "")
+    assert run("queues", "latency", "a", "--json") == (0, '{"a": 61}\n', "")
+
+
+def test_workers_are_told_what_to_do(fake: Fake, run: Run) -> None:
+    fake.answer("ADMIN WORKER", {"told": 2})
+    assert run("workers", "quiet", "--all") == (0, "2 workers told to be quiet, at the next heartbeat\n", "")
+    assert fake.asked[-1] == ("ADMIN WORKER", {"wid": "*", "state": "quiet"})
+    fake.answer("ADMIN WORKER", {"told": 1}, refused("-ERR Unknown worker w2"))
+    status, out, err = run("workers", "terminate", "w1", "w2")
+    assert (status, out) == (1, "1 worker told to end, at the next heartbeat\n")
+    assert err == "faktory-tw: no such worker: w2; see workers list\n"
+    fake.answer("ADMIN WORKER", UNKNOWN)
+    assert "cannot be asked this" in run("workers", "terminate", "w1")[2]
+
+
+def test_flush_wants_the_word(fake: Fake, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", Asked("y\n"))
+    assert run("flush")[0] == 1
+    assert fake.lines == ["INFO"]
+    monkeypatch.setattr("sys.stdin", Asked("flush\n"))
+    assert run("flush")[:2] == (0, "10 jobs forgotten\n")
+    assert fake.lines[-1] == "FLUSH"
+    assert run("flush", "--yes", "--json")[:2] == (0, '{"flushed": 10}\n')
+
+
+# -- backups -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_backup_is_awaited_when_asked(fake: Fake, run: Run) -> None:
+    fake.answer("ADMIN BACKUP", BACKUP)
+    assert run("backup", "--wait") == (0, "f.db: 5 jobs, 1.0 KiB, verified\n", "")
+    assert json.loads(run("backup", "--wait", "--json")[1]) == {"begun": True, "backup": BACKUP}
+
+
+def test_a_backup_that_takes_long_is_left_to_the_server(fake: Fake, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake.meanwhile = 1
+    fake.answer("ADMIN BACKUP", BACKUP)
+    monkeypatch.setattr("faktory_tw.console.backups._AT_FIRST_SECONDS", 0.0)
+    assert run("backup") == (0, "The backup has begun; backups list shows it when it is made.\n", "")
+    assert json.loads(run("backup", "--json")[1]) == {"begun": True, "backup": None}
+
+
+def test_a_failed_backup_is_an_error(fake: Fake, run: Run) -> None:
+    fake.answer("ADMIN BACKUP", refused("-ERR the backup failed: no room"))
+    assert run("backup")[0] == 1
+
+
+def test_the_backups_of_a_server_are_listed(fake: Fake, run: Run) -> None:
+    whole(fake)
+    _, out, _ = run("backups", "list")
+    assert out.splitlines()[1].startswith("f.db ")
+    assert json.loads(run("backups", "list", "--json")[1])["backups"] == [BACKUP]
+    fake.answer("ADMIN BACKUPS", refused("-ERR this server makes no backups"))
+    assert "--directory lists those of a data directory" in run("backups", "list")[2]
+
+
+def test_a_directory_that_is_missing_is_an_error(run: Run, tmp_path: Path) -> None:
+    missing = str(tmp_path / "missing")
+    for command in ("backups list", "backups verify", "backups purge", "restore latest --yes"):
+        status, _, err = run(*command.split(), "-d", missing)
+        assert status == 1
+        assert f"there is no directory {missing}" in err
+
+
+# -- check-config ------------------------------------------------------------------------------------------------------
+
+
+def test_a_configuration_is_checked(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    status, out, _ = run("check-config", "-c", str(tmp_path))
+    assert status == 0
+    assert any(line.split()[:2] == ["faktory.binding", "localhost:7419"] for line in out.splitlines())
+    monkeypatch.setenv("FAKTORY_PASSWORD", "hunter2")
+    assert "hunter2" not in "".join(run("check-config", "-c", str(tmp_path))[1:])
+    status, out, err = run("check-config", "-c", str(tmp_path), "--json", "-e", "moon")
+    assert status == 1
+    assert 'invalid environment "moon"' in json.loads(out)["problems"][0]
+    assert err == "faktory-tw: 1 problem: a server would not start\n"

@@ -1,0 +1,244 @@
+"""ADMIN of queues, workers and backups, and requests that are refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from faktory_tw.core.workers import State
+from faktory_tw.features.admin import Task
+from faktory_tw.times import rfc3339
+from tests.unit.doubles import NOON, Engine
+from tests.unit.features.test_admin import body, carry_out, filled
+from tests.unit.house import House, Talk
+
+# -- queues and workers ------------------------------------------------------------------------------------------------
+
+
+def test_queues_are_told_with_size_pause_latency_and_priorities(engine: Engine) -> None:
+    engine.push(queue="b", priority=9)
+    engine.push(queue="b")
+    engine.push(queue="b")
+    engine.clock.advance(12.5)
+    engine.push(queue="a")
+    engine.manager.pause(["a"])
+    assert carry_out(engine, "QUEUES")["queues"] == [
+        {"name": "a", "size": 1, "paused": True, "latency": 0.0, "priorities": {"5": 1}},
+        {"name": "b", "size": 3, "paused": False, "latency": 12.5, "priorities": {"9": 1, "5": 2}},
+    ]
+
+
+def test_ten_thousand_queues_are_gone_through_in_slices_from_disk(engine: Engine) -> None:
+    for number in range(1000):
+        engine.push(queue=f"q{number:04}", args=["x" * (200_000 if number < 20 else 10)])
+    engine.commit()
+    engine.restart()
+    engine.clock.advance(7)
+    task = Task(b"QUEUES", engine.manager, None)
+    assert len(list(task.steps())) >= 11, "slices of a hundred queues, fewer where jobs are large"
+    queues = body(task.reply())["queues"]
+    assert [queue["name"] for queue in queues] == [f"q{number:04}" for number in range(1000)]
+    assert {queue["latency"] for queue in queues} == {7.0}
+
+
+def test_why_pushes_are_refused_is_told(engine: Engine) -> None:
+    assert carry_out(engine, "QUEUES")["pushes_refused"] == ""
+    engine.manager.refuse_pushes = "the disk is nearly full"
+    assert carry_out(engine, "QUEUES")["pushes_refused"] == "the disk is nearly full"
+
+
+def test_workers_are_told_with_what_they_hold_and_when_they_were_heard_of(engine: Engine) -> None:
+    silent = engine.worker("silent", beats=False)
+    busy = engine.manager.connect_worker("busy", "host", 7, ["ruby"])
+    engine.manager.connect_worker("busy", "host", 7, ["ruby"])
+    engine.manager.beat("busy", "quiet", 1234)
+    busy.state = State.RUNNING
+    for _ in range(3):
+        engine.push()
+        assert engine.fetch(worker=busy)
+    busy.state = State.QUIET
+    engine.clock.advance(3)
+    assert carry_out(engine, "WORKERS")["workers"] == [
+        {
+            "wid": "silent",
+            "hostname": "host",
+            "pid": 1,
+            "labels": [],
+            "started_at": rfc3339(silent.started_at),
+            "state": "running",
+            "rss_kb": 0,
+            "connections": 1,
+            "busy": 0,
+            "beat_age": None,
+        },
+        {
+            "wid": "busy",
+            "hostname": "host",
+            "pid": 7,
+            "labels": ["ruby"],
+            "started_at": rfc3339(NOON),
+            "state": "quiet",
+            "rss_kb": 1234,
+            "connections": 2,
+            "busy": 3,
+            "beat_age": 3.0,
+        },
+    ]
+
+
+def test_a_worker_is_told_once_and_never_taken_back(engine: Engine) -> None:
+    one, two = engine.worker("one"), engine.worker("two")
+    assert carry_out(engine, "WORKER", wid="one", state="terminate") == {"told": 1}
+    assert carry_out(engine, "WORKER", wid="*", state="quiet") == {"told": 2}
+    assert (one.state, two.state) == (State.TERMINATE, State.QUIET)
+    assert engine.manager.beat("two", None, 0) is State.QUIET
+
+
+def test_all_workers_may_be_none(engine: Engine) -> None:
+    assert carry_out(engine, "WORKER", wid="*", state="quiet") == {"told": 0}
+    assert carry_out(engine, "WORKERS") == {"workers": []}
+
+
+# -- backups -----------------------------------------------------------------------------------------------------------
+
+
+class Backups:
+    """Backups of the server, which a test lets succeed or fail."""
+
+    def __init__(self) -> None:
+        self.last: Any = None
+        self.last_error = ""
+        self.count = 0
+        self.running = False
+        self.at_once = False
+        self._done: Callable[..., None] = lambda: None
+
+    def begin(self, done: Callable[..., None]) -> None:
+        self.running = True
+        self._done = done
+        if self.at_once:
+            self.end("no room")
+
+    def end(self, error: str = "") -> None:
+        self.running = False
+        self.last_error = error
+        if not error:
+            self.count += 1
+            self.last = SimpleNamespace(name="faktory-1.db", taken_at=NOON, size_bytes=10, jobs=3, verified=True)
+        self._done()
+
+    def list(self) -> list[Any]:
+        return [self.last] if self.last else []
+
+
+VIEW = {"name": "faktory-1.db", "taken_at": rfc3339(NOON), "size_bytes": 10, "jobs": 3, "verified": True}
+
+
+@pytest.fixture
+def talk(house: House) -> Talk:
+    """A conversation with a server that makes backups."""
+    house.server.backups = Backups()
+    return house.talk()
+
+
+def test_a_backup_is_answered_when_it_is_made(house: House, talk: Talk) -> None:
+    backups: Backups = house.server.backups
+    assert talk.say(b"ADMIN BACKUP {}") is None
+    assert talk.later == []
+    backups.end()
+    assert body(talk.later.pop()) == VIEW
+    listed = body(talk.say(b"ADMIN BACKUPS"))
+    assert listed == {"backups": [VIEW], "running": False, "count": 1, "last_error": ""}
+
+
+def test_a_backup_that_fails_is_an_error_later_or_at_once(house: House, talk: Talk) -> None:
+    backups: Backups = house.server.backups
+    talk.say(b"ADMIN BACKUP {}")
+    backups.end("the disk is full")
+    assert talk.later == [b"-ERR the backup failed: the disk is full\r\n"]
+    assert body(talk.say(b"ADMIN BACKUPS"))["last_error"] == "the disk is full"
+    backups.at_once = True
+    assert talk.say(b"ADMIN BACKUP {}") == b"-ERR the backup failed: no room\r\n"
+
+
+def test_two_backups_at_once_are_refused(talk: Talk) -> None:
+    assert talk.say(b"ADMIN BACKUP") is None
+    other = talk.session.server
+    assert Talk(other).say(b"ADMIN BACKUP") == b"-ERR a backup is being made already; see ADMIN BACKUPS\r\n"
+
+
+def test_a_client_that_left_is_not_told_of_its_backup(house: House, talk: Talk) -> None:
+    talk.say(b"ADMIN BACKUP")
+    talk.leave()
+    house.server.backups.end()
+    assert (talk.later, talk.too_late) == ([], [])
+
+
+def test_a_connection_goes_on_after_a_backup(house: House) -> None:
+    house.server.backups = backups = Backups()
+    client = house.connect()
+    client.say(b"ADMIN BACKUP", b"ADMIN WORKERS")
+    assert client.heard() == b""
+    backups.end()
+    house.reactor.turn()
+    assert client.heard().count(b"$") == 2
+    backups.at_once = True
+    assert client.ask(b"ADMIN BACKUP").startswith(b"-ERR the backup failed")
+    assert client.ask(b"ADMIN WORKERS").startswith(b"$")
+
+
+# -- requests ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        (b"ADMIN", "ADMIN needs a subcommand"),
+        (b"ADMIN ", "no such ADMIN subcommand: ; there are BACKUP, BACKUPS, DELETE"),
+        (b"ADMIN NOTHING {}", "no such ADMIN subcommand: NOTHING; there are"),
+        (b"ADMIN LIST {", "invalid JSON for ADMIN LIST: "),
+        (b"ADMIN LIST []", "invalid JSON for ADMIN LIST: "),
+        (b'ADMIN LIST {"limit":"many"}', "invalid JSON for ADMIN LIST: "),
+        (b'ADMIN LIST {"place":"\xff"}', "invalid JSON for ADMIN LIST: "),
+        (b'ADMIN LIST {"place":"limbo"}', "no such place: limbo; there are working, queued, scheduled, retries, dead"),
+        (b'ADMIN LIST {"place":"queued"}', 'the place "queued" needs the name of a queue'),
+        (b'ADMIN LIST {"limit":-1}', "limit must be a whole number from 0 (only count) to 1000"),
+        (b'ADMIN LIST {"limit":1001}', "limit must be a whole number from 0 (only count) to 1000"),
+        (b'ADMIN LIST {"after":"xyz"}', '"after" must be the "next" of an earlier reply'),
+        (b'ADMIN LIST {"after":"dead//x/1"}', '"after" must be the "next" of an earlier reply'),
+        (b'ADMIN LIST {"after":"limbo//1/1"}', '"after" must be the "next" of an earlier reply'),
+        (b'ADMIN LIST {"place":"dead","after":"retries//1.0/1"}', '"after" must be the "next" of an earlier reply'),
+        (b"ADMIN SHOW {}", "ADMIN SHOW needs a jid"),
+        (b'ADMIN DELETE {"place":"queued","queue":"default"}', "ADMIN DELETE needs a set: scheduled, retries or dead"),
+        (b"ADMIN RETRY {}", "ADMIN RETRY needs a set"),
+        (b'ADMIN KILL {"place":"dead"}', "these jobs are dead already"),
+        (b"ADMIN WORKER {}", "ADMIN WORKER needs a wid"),
+        (b'ADMIN WORKER {"wid":"w","state":"running"}', "ADMIN WORKER needs a wid"),
+        (b'ADMIN WORKER {"wid":"w","state":"quiet"}', "Unknown worker w"),
+        (b"ADMIN BACKUP {}", "this server makes no backups"),
+        (b"ADMIN BACKUPS {}", "this server makes no backups"),
+    ],
+)
+def test_a_request_that_is_none_is_refused_and_says_why(house: House, line: bytes, told: str) -> None:
+    reply = house.talk().say(line)
+    assert reply is not None
+    assert reply.startswith(f"-ERR {told}".encode()), reply
+
+
+@pytest.mark.parametrize("cursor", ["dead//1e400/1", "dead//nan/1", "queued/x/5/99999999999999999999", "queued//-9/0"])
+def test_a_made_up_cursor_does_no_harm(engine: Engine, cursor: str) -> None:
+    filled(engine)
+    carry_out(engine, "LIST", after=cursor)
+
+
+def test_subcommands_and_keys_are_taken_in_any_case(house: House) -> None:
+    assert body(house.talk().say(b'ADMIN list {"Place":"dead","LIMIT":null,"unknown":1}'))["jobs"] == []
+
+
+def test_nobody_may_ask_before_hello(house: House) -> None:
+    talk = house.talk(hello=None)
+    assert talk.say(b"ADMIN WORKERS") == b""
+    assert talk.ended
