@@ -323,13 +323,6 @@ def test_upkeep_is_the_threads_whoever_wrote(office: Office, connection: Connect
     assert office.disk.events == ["write at once", "upkeep", "write at once"]
 
 
-def test_a_batch_without_changes_goes_its_way_like_any_other(office: Office, connection: Connection) -> None:
-    office.committer.hold(connection, b"a")
-    office.reactor.turn()
-    office.land()
-    assert connection.sent == [[b"a"]]
-
-
 def test_replies_do_not_wait_for_upkeep(office: Office, connection: Connection) -> None:
     office.disk.wants_upkeep = True
     office.acknowledge(connection, b"a")
