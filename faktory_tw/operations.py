@@ -90,7 +90,7 @@ class Operations:
             self._log.failure("unexpected failure in a thread", failure)
 
         pool = self._reactor.getThreadPool()
-        deferToThreadPool(self._reactor, pool, work).addErrback(failed).addBoth(lambda _: done())
+        deferToThreadPool(self._reactor, pool, work).addErrback(failed).addBoth(lambda _: done()).addErrback(failed)
 
     # -- duties --------------------------------------------------------------------------------------------------
 
@@ -117,27 +117,43 @@ class Operations:
 
     def hang_up(self) -> None:
         """SIGHUP: read the settings again, and begin the log file anew."""
+        if self._server.stopping:
+            return
         self.notifier.reloading()
+        try:
+            self._reopen_log()
+            self._reload()
+        except Exception:  # noqa: BLE001 - whatever it is, the server goes on with what it had
+            self._log.failure("unexpected failure while the settings were read")
+        finally:
+            self.notifier.ready(self._status())
+
+    def _reopen_log(self) -> None:
         if self._logs is not None:
             try:
                 self._logs.reopen()
             except OSError as error:
                 self._log.error("The log goes on as it was: it cannot be opened anew: {error}", error=error)
+
+    def _reload(self) -> None:
         if self._read_settings is None:
             self._log.warn("SIGHUP: no setting can be changed while the server runs; restart it")
-        else:
-            reloaded = reload(self._settings, self._read_settings)
-            say = self._log.info if reloaded.error is None else self._log.error
-            for sentence in reloaded.sentences():
-                say("SIGHUP: {sentence}", sentence=sentence)
-            self._apply(reloaded.settings)
-        self.notifier.ready(self._status())
+            return
+        reloaded = reload(self._settings, self._read_settings)
+        self._apply(reloaded.settings)
+        say = self._log.info
+        if reloaded.error is not None:
+            say = self._log.error
+        elif reloaded.needs_restart:
+            say = self._log.warn
+        for sentence in reloaded.sentences():
+            say("SIGHUP: {sentence}", sentence=sentence)
 
     def _apply(self, settings: Settings) -> None:
         self._settings = settings
         server = self._server
         server.manager.limit(limits_of(settings))
-        server.password, server.web_password = settings.password, settings.web_password
+        server.change_passwords(settings.password, settings.web_password)
         server.description = settings.description
         self._factory.max_connections = settings.max_connections
         self._factory.max_line_bytes = settings.max_line_bytes

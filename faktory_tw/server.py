@@ -111,6 +111,11 @@ class Server:
             self._challenge_until = now + _CHALLENGE_SECONDS
         return self._challenge
 
+    def change_passwords(self, password: str | None, web_password: str | None) -> None:
+        """Ask for other passwords from now on; who is connected stays so."""
+        self.password, self.web_password = password, web_password
+        self._challenge_until = self.clock.monotonic()
+
     def flush(self) -> None:
         """FLUSH, which operators want to find in the log."""
         self._log_flush()

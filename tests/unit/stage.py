@@ -19,13 +19,27 @@ from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.testing import MemoryReactor
 from twisted.logger import Logger, LogLevel, formatEvent
+from twisted.python.failure import Failure
 
 from faktory_tw import process
 from faktory_tw import service as module
 from faktory_tw.config import Settings
+from faktory_tw.logs import Logs
 from faktory_tw.poller import ReactorTurns
 from faktory_tw.service import Addresses, FaktoryService
 from tests.unit.house import Client, Disk, Reactor
+
+
+class Threads:
+    """Threads whose work is done at once; what came of it is what the reactor's thread is told."""
+
+    def callInThreadWithCallback(self, tell: Callable[[bool, Any], None], work: Callable[[], Any]) -> None:  # noqa: N802 - Twisted's name
+        try:
+            result = work()
+        except Exception:  # noqa: BLE001 - as a thread of Twisted does
+            tell(False, Failure())
+        else:
+            tell(True, result)
 
 
 class ServiceReactor(MemoryReactor, Reactor):
@@ -34,6 +48,10 @@ class ServiceReactor(MemoryReactor, Reactor):
     def __init__(self) -> None:
         MemoryReactor.__init__(self)
         Reactor.__init__(self)
+        self._threads = Threads()
+
+    def getThreadPool(self) -> Threads:  # noqa: N802 - Twisted's name
+        return self._threads
 
 
 class Port:
@@ -94,9 +112,17 @@ class Stage:
         monkeypatch.setattr(module, "turns_of", ReactorTurns)
         monkeypatch.setattr(signal, "signal", self.handlers.__setitem__)
         monkeypatch.setattr(atexit, "register", self.at_exit.append)
+        monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
         monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(f_bavail=self.free_bytes, f_frsize=1))
 
-    def service(self, web: Any = None, endpoints: list[Endpoint] | None = None, **settings: Any) -> FaktoryService:
+    def service(
+        self,
+        web: Any = None,
+        endpoints: list[Endpoint] | None = None,
+        logs: Logs | None = None,
+        read_settings: Callable[[], Settings] | None = None,
+        **settings: Any,
+    ) -> FaktoryService:
         """Make a service that is not started."""
         wanted = {"environment": "development", "password": None, **settings}
         observer: Any = self.logged.append
@@ -110,6 +136,8 @@ class Stage:
                 make_site=web[1] if web is not None else None,
             ),
             Logger("test", observer=observer),
+            logs,
+            read_settings,
         )
         self.services.append(service)
         return service
@@ -136,6 +164,16 @@ class Stage:
             self.reactor.run_report()
             self.reactor.turn()
 
+    def hang_up(self) -> None:
+        """Send SIGHUP, and have it served."""
+        self.handlers[signal.SIGHUP](signal.SIGHUP, None)
+        self.run_reports()
+
+    def run_reports(self) -> None:
+        """Carry out what other threads and signals have left to the reactor's thread."""
+        while not self.reactor.reports.empty():
+            self.reactor.run_report()
+
     def commit_failing(self) -> None:
         """Have the next write fail, and the service draw its conclusions."""
         self.reactor.turn()
@@ -149,8 +187,7 @@ class Stage:
         if stopped is not None:
             stopped.addCallback(ended.append)
             while not ended:
-                while not self.reactor.reports.empty():
-                    self.reactor.run_report()
+                self.run_reports()
                 self.reactor.advance(0.05)
 
     def lines(self, level: LogLevel | None = None) -> list[str]:

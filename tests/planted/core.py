@@ -1,0 +1,282 @@
+"""Faults of the job manager: what is recorded, in which order jobs are given, to whom, and when."""
+
+from __future__ import annotations
+
+from tests.planted.fault import Area, Fault
+
+MANAGER, DUTIES = "core/manager.py", "core/duties.py"
+RECORDED_QUEUED = "        self._record_queued(job, job.position)\n"
+TOLD_GIVEN_BACK = "        if self._observer is not None:\n            self._observer.given_back(reservation)\n"
+
+AREA = Area(
+    tests=("tests/unit/core", "tests/unit/features", "tests/unit/test_times.py"),
+    faults=(
+        # -- records: what is acknowledged is on disk ------------------------------------------------------------------
+        Fault(
+            "an ACK is not recorded",
+            MANAGER,
+            "        self._store.batch.remove(reservation.job.id)\n        self.history",
+            "        self.history",
+        ),
+        Fault(
+            "a FETCH is not recorded",
+            MANAGER,
+            "        self._store.batch.move(\n            PlaceRecord(job.id, _WORKING,",
+            "        str(\n            PlaceRecord(job.id, _WORKING,",
+        ),
+        Fault(
+            "a FAIL is not recorded",
+            MANAGER,
+            "        self._store.batch.move(PlaceRecord(job_id, int(place), job_id, at, enqueued_at,",
+            "        (PlaceRecord(job_id, int(place), job_id, at, enqueued_at,",
+        ),
+        Fault(
+            "a job that is dropped at its failure is not recorded",
+            MANAGER,
+            "            self._store.batch.remove(job.id)\n            return\n        failure, retry_at",
+            "            return\n        failure, retry_at",
+        ),
+        Fault(
+            "a removal is recorded before it is known whether the job is there",
+            MANAGER,
+            "        if self._sets[place].discard(*entry):\n            self._store.batch.remove(entry[1])",
+            "        self._store.batch.remove(entry[1])\n        self._sets[place].discard(*entry)",
+        ),
+        Fault(
+            "a queue is made before the last check may refuse the job",
+            MANAGER,
+            "            jobs.check_queue_name(name)\n",
+            "            jobs.check_queue_name(name)\n            queue = self._create_queue(name, self._next_id)\n",
+        ),
+        Fault(
+            "the position of a job that enters a queue again is not recorded",
+            MANAGER,
+            "        self._record_queued(job, job.position)\n        self._enqueue(queue, job)",
+            "        self._record_queued(job, job.id)\n        self._enqueue(queue, job)",
+        ),
+        Fault(
+            "a job that is given back is not recorded",
+            MANAGER,
+            f"{RECORDED_QUEUED}{TOLD_GIVEN_BACK}        queue =",
+            f"{TOLD_GIVEN_BACK}        queue =",
+        ),
+        Fault(
+            "a job that a gone client did not take is not recorded as queued again",
+            MANAGER,
+            f"{RECORDED_QUEUED}{TOLD_GIVEN_BACK}        return False",
+            f"{TOLD_GIVEN_BACK}        return False",
+        ),
+        Fault(
+            "the failure of a pushed job is not recorded",
+            MANAGER,
+            "            self._store.batch.move(PlaceRecord(job_id, int(Place.QUEUED), job_id, None, now, failure,",
+            "            (PlaceRecord(job_id, int(Place.QUEUED), job_id, None, now, failure,",
+        ),
+        Fault(
+            "statistics are not recorded",
+            MANAGER,
+            "        self._store.batch.days = self.history.changes()\n",
+            "        self.history.changes()\n",
+        ),
+        Fault(
+            "a pause is not recorded",
+            MANAGER,
+            "                self._store.batch.queues[queue.name] = QueueRecord(queue.name, paused, queue.floor)\n",
+            "",
+        ),
+        Fault(
+            "the removal of a queue is not recorded",
+            MANAGER,
+            "            self._store.batch.queues[queue.name] = None\n",
+            "",
+        ),
+        Fault("a heartbeat is not recorded", MANAGER, "            self._store.batch.workers[wid] = True\n", ""),
+        Fault("old dead jobs are kept", DUTIES, "self._manager.discard(Place.DEAD, entry)", "pass"),
+        Fault("swept jobs stay on disk", "core/sweeper.py", "                self._store.batch.remove(job_id)\n", ""),
+        # -- order -----------------------------------------------------------------------------------------------------
+        Fault(
+            "a job that is given back goes to the tail",
+            MANAGER,
+            "        queue.put_back(job.priority, job.id, job.position)\n        self._serve(queue)",
+            "        queue.append(job.priority, job.id)\n        self._serve(queue)",
+        ),
+        Fault(
+            "jobs that are given back are fetched last first",
+            "core/queues.py",
+            "        index = bisect(self._returned, position)",
+            "        index = 0",
+        ),
+        Fault(
+            "the lowest priority comes first",
+            "core/queues.py",
+            "self._priorities[-priority]",
+            "self._priorities[priority]",
+        ),
+        Fault(
+            "a long queue forgets what came in its first run",
+            "core/queues.py",
+            '        rest = self._chunks.pop() if self._chunks else array("q")',
+            '        rest = array("q")\n        self._chunks.clear()',
+        ),
+        Fault(
+            "the latest to wait is served first",
+            "core/waiting.py",
+            "        for waiter in self.by_queue.get(name, ()):",
+            "        for waiter in reversed(list(self.by_queue.get(name, ()))):",
+        ),
+        # -- who gets a job --------------------------------------------------------------------------------------------
+        Fault(
+            "a paused queue gives jobs to FETCH",
+            MANAGER,
+            "            if queue is not None and not queue.paused:",
+            "            if queue is not None:",
+        ),
+        Fault(
+            "a paused queue gives jobs to those who wait",
+            MANAGER,
+            "        if queue.name in self._waiting.by_queue and not queue.paused:",
+            "        if queue.name in self._waiting.by_queue:",
+        ),
+        Fault(
+            "a quiet worker gets jobs",
+            MANAGER,
+            "        if worker is not None and worker.state is not State.RUNNING:\n            return None\n",
+            "",
+        ),
+        Fault(
+            "a quiet worker that waits gets a job",
+            "core/waiting.py",
+            "            if waiter.worker is None or waiter.worker.state is State.RUNNING:",
+            "            if True:",
+        ),
+        Fault(
+            "an empty queue is made again when a job enters it",
+            MANAGER,
+            "        queue = self._queues.get(row.queue)\n        if queue is None:",
+            "        queue = self._queues.get(row.queue)\n        if not queue:",
+        ),
+        Fault(
+            "the job of a gone client loses its body",
+            MANAGER,
+            "                job.body = body  # the delivery that failed had dropped it\n",
+            "                pass\n",
+        ),
+        Fault(
+            "an ACK ends the reservation of another worker",
+            "core/reservations.py",
+            "found = next((one for one in found if one.wid == wid), found[0])",
+            "found = found[0]",
+        ),
+        Fault(
+            "giving back too late takes the job from its next worker",
+            MANAGER,
+            "        if self.working.get(job.id) is not reservation:\n            return\n",
+            "",
+        ),
+        # -- time ------------------------------------------------------------------------------------------------------
+        Fault(
+            "reservations begin on the wall clock",
+            MANAGER,
+            "        self.working.add(reservation, self._clock.monotonic())",
+            "        self.working.add(reservation, self._clock.time())",
+        ),
+        Fault(
+            "reservations end on the wall clock",
+            DUTIES,
+            "        expired = self._manager.working.expired(self._clock.monotonic())",
+            "        expired = self._manager.working.expired(self._clock.time())",
+        ),
+        Fault(
+            "gone workers are counted on the wall clock",
+            DUTIES,
+            "        gone = workers.take_gone(self._clock.monotonic())",
+            "        gone = workers.take_gone(self._clock.time())",
+        ),
+        Fault(
+            "jobs of a gone worker are taken back at once",
+            "core/workers.py",
+            "GONE_SECONDS = 60.0",
+            "GONE_SECONDS = 0.0",
+        ),
+        Fault(
+            "workers that never sent a heartbeat are taken for gone",
+            "core/workers.py",
+            "            if worker.beaten:\n                self._last_signs",
+            "            if True:\n                self._last_signs",
+        ),
+        Fault(
+            "jobs of gone workers are left alone",
+            DUTIES,
+            "        if gone and self.reclaims:",
+            "        if False:",
+        ),
+        Fault(
+            "a due job waits a moment longer",
+            DUTIES,
+            "walk(place, None, _SLICE) if entry[0] <=",
+            "walk(place, None, _SLICE) if entry[0] <",
+        ),
+        Fault(
+            "days are those of the machine",
+            "times.py",
+            '    return time.strftime("%Y-%m-%d", time.gmtime(seconds))',
+            '    return time.strftime("%Y-%m-%d", time.localtime(seconds))',
+        ),
+        Fault(
+            "the count of yesterday is lost at midnight",
+            "core/history.py",
+            "        self._changed.add(day)\n",
+            "        self._changed = {day}\n",
+        ),
+        Fault(
+            "jobs that are due enter while the disk is nearly full",
+            DUTIES,
+            "        if not self._manager.refuse_pushes:\n            more = self._enqueue_due",
+            "        if True:\n            more = self._enqueue_due",
+        ),
+        # -- failures --------------------------------------------------------------------------------------------------
+        Fault("a job is tried once too often", "core/retry.py", "    if count >= retry:", "    if count > retry:"),
+        Fault("a back-off without chance", "core/retry.py", "random(30) * (retry_count + 1)", "15 * (retry_count + 1)"),
+        Fault("dead jobs are dropped a day early", "core/retry.py", "180 * DAY_SECONDS", "179 * DAY_SECONDS"),
+        Fault("a cut text ends in half a character", "core/retry.py", '"utf-8", "ignore"', '"utf-8", "replace"'),
+        Fault("a failure is not counted as processed", "core/history.py", "        self.processed += 1\n", ""),
+        # -- jobs ------------------------------------------------------------------------------------------------------
+        Fault("JSON of any depth is taken", "core/job.py", "and _depth(text) > MAXIMUM_DEPTH:", "and False:"),
+        Fault("brackets in strings are taken for nesting", "core/job.py", '_STRING.sub(b"", text)', "text"),
+        Fault(
+            "bytes that are not UTF-8 are taken", "core/job.py", "        if not text.isascii():", "        if False:"
+        ),
+        Fault(
+            "a reservation may be shorter than a minute",
+            "core/job.py",
+            "MINIMUM_RESERVE_SECONDS = 60",
+            "MINIMUM_RESERVE_SECONDS = 1",
+        ),
+        # -- operators -------------------------------------------------------------------------------------------------
+        Fault(
+            "MUTATE kill enqueues",
+            "features/mutate.py",
+            "                manager.kill(self.place, entry, row)",
+            "                manager.requeue(self.place, entry, row)",
+        ),
+        Fault(
+            "MUTATE takes any job that its jids do not name",
+            "features/mutate.py",
+            "_decode_typed(row.body).jid in jids",
+            "_decode_typed(row.body).jid not in jids",
+        ),
+        Fault(
+            "FLUSH leaves the reservations",
+            MANAGER,
+            "        self.working = Reservations()\n        self.history.clear()",
+            "        self.history.clear()",
+        ),
+        Fault("FLUSH leaves what is being swept", "core/sweeper.py", "        self._condemned.clear()\n", ""),
+        Fault(
+            "upkeep goes on however much waits for the disk",
+            DUTIES,
+            "        if len(self._store.batch) > ",
+            "        if False and len(self._store.batch) > ",
+        ),
+    ),
+)
