@@ -25,8 +25,8 @@ AREA = Area(
         Fault(
             "SIGHUP leaves the password",
             OPERATIONS,
-            "server.password, server.web_password = settings.password, settings.web_password",
-            "server.web_password = settings.web_password",
+            "server.change_passwords(settings.password, settings.web_password)",
+            "server.change_passwords(server.password, settings.web_password)",
         ),
         Fault("SIGHUP leaves the limit of the disk", OPERATIONS, "self._disk.least = ", "_ = "),
         Fault(
@@ -53,14 +53,14 @@ AREA = Area(
         Fault(
             "settings with a mistake are no error",
             OPERATIONS,
-            "self._log.info if reloaded.error is None else self._log.error",
-            "self._log.info",
+            "            say = self._log.error\n",
+            "            pass\n",
         ),
         Fault(
             "settings with a mistake leave the server reloading",
             OPERATIONS,
-            "        self.notifier.ready(self._status())\n\n    def _apply",
-            "        if reloaded.error is None:\n            self.notifier.ready(self._status())\n\n    def _apply",
+            "        finally:\n            self.notifier.ready(self._status())",
+            "        else:\n            self.notifier.ready(self._status())",
         ),
         Fault(
             "a setting that needs a restart is changed",

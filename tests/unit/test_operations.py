@@ -362,6 +362,24 @@ def test_it_is_ready_again_when_no_setting_can_change(stage: Stage, operator: Op
     assert stage.events == ["reloading", "ready: 0 jobs queued, 0 worked, 0 connections"]
 
 
+def test_it_is_ready_again_whatever_goes_wrong(stage: Stage, operator: Operator) -> None:
+    def fail() -> Settings:
+        raise ZeroDivisionError("oops")
+
+    operator.start()
+    operator.service._operations._read_settings = fail
+    stage.hang_up()
+    assert stage.events == ["reloading", "ready: 0 jobs queued, 0 worked, 0 connections"]
+    assert any("unexpected failure while the settings were read" in line for line in stage.lines())
+
+
+def test_a_hangup_amid_the_stop_is_too_late(stage: Stage, operator: Operator) -> None:
+    service = operator.start()
+    service.server.stopping = True
+    stage.hang_up()
+    assert stage.events == []
+
+
 def test_it_is_stopping_before_the_last_write(stage: Stage, operator: Operator) -> None:
     service = operator.start()
     stage.stop(service)
