@@ -140,8 +140,7 @@ class Committer:
         self._busy = self._store.upkeep_due()
         if self._busy:
             self._inbox.put(_UPKEEP)
-        self._send(landed)
-        self._go_on()
+        self._send_and_go_on(landed)
         return True
 
     def _go_on(self) -> None:
@@ -172,6 +171,7 @@ class Committer:
     def close(self, done: Callable[[], None]) -> None:
         """Write what is left, close the store's writing side, end the thread, then call ``done``."""
         self._closing = done
+        self._store.closing = True
         if not self._busy:
             self._finish()
 
@@ -194,8 +194,13 @@ class Committer:
         landed = self._land()
         if self._outbox and not (self._broken or self._writes_here()):
             self._fly()  # first, so that the thread has something to do while the replies leave
-        self._send(landed)
-        self._go_on()
+        self._send_and_go_on(landed)
+
+    def _send_and_go_on(self, landed: Outbox) -> None:
+        try:
+            self._send(landed)
+        finally:
+            self._go_on()
 
     def _written_before_upkeep(self) -> None:
         """The same, but the thread goes on with upkeep; :meth:`_idle` follows."""
@@ -212,15 +217,16 @@ class Committer:
             self._observe(self._seconds)
         return landed or {}
 
-    @staticmethod
-    def _send(landed: Outbox) -> None:
+    def _send(self, landed: Outbox) -> None:
         failure: Exception | None = None
         for recipient, replies in landed.items():
             try:
                 recipient.send_committed(landed, replies)
             except Exception as error:  # noqa: BLE001 - the others get theirs first
                 failure = error
-        if failure is not None:
+        if isinstance(failure, StoreError):  # a job that could not be delivered went back, and that asked the disk
+            self._lose(failure)
+        elif failure is not None:
             raise failure
 
     def _lose(self, error: Exception) -> None:

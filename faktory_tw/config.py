@@ -340,6 +340,8 @@ class _Reading:
             if not secret:
                 return self._read_password(fallback) if fallback and configsecrets.is_there(fallback) else None
             if not str(secret).startswith("/"):
+                if any("\udc80" <= character <= "\udcff" for character in secret):
+                    raise ValueError(f"{origin} is not UTF-8 text; no client could send it")
                 return secret, origin
             return self._read_password(Path(secret), origin)
         except ValueError as error:

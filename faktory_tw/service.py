@@ -250,9 +250,11 @@ class FaktoryService(Service):
             self._reactor.callLater(0, self._end_waits)
 
     def _tick(self) -> None:
-        self._disk.look()
-        self._operations.tick()
-        self._upkeep()
+        for duty in (self._disk.look, self._operations.tick, self._upkeep):
+            try:
+                duty()
+            except Exception as error:  # noqa: BLE001 - what one cannot do keeps no other from its turn
+                self._report_failure(error)
 
     def _upkeep(self) -> None:
         """One slice of the periodic duties, and the next when others were let in, until nothing is left to do."""

@@ -29,6 +29,7 @@ from faktory_tw.wire import ACKNOWLEDGED, NULL, OK, CommandError, FatalCommandEr
 _BULK_SLICE = 1024  # jobs of one PUSHB handled in one turn of the reactor
 MOST_BEFORE_HELLO_BYTES = 65_536
 _REMEMBERED_FETCHES = 1024
+_LONGEST_WID = 255
 _MOST_QUEUES = 1000  # named in one FETCH
 _MOST_QUOTED = 1000  # characters of a bad command quoted in its error
 
@@ -125,6 +126,8 @@ class Session:
         self.server.connections += 1
         self.server.accepted_connections += 1
         self.execute = self._command
+        if hello.wid and len(hello.wid) > _LONGEST_WID:  # it is recorded with every job that is fetched
+            raise FatalCommandError(f"wid longer than {_LONGEST_WID} characters")
         if hello.wid:
             self.wid = hello.wid
             self.worker = self.server.manager.connect_worker(

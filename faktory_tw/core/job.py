@@ -29,6 +29,7 @@ DEFAULT_RESERVE_SECONDS = 1800
 MINIMUM_RESERVE_SECONDS = 60
 MAXIMUM_RESERVE_SECONDS = 86_400
 MINIMUM_JID_BYTES = 8
+MAXIMUM_QUEUE_NAME = 255
 MAXIMUM_DEPTH = 512  # nested brackets; parsers on both sides give up somewhere beyond
 
 _QUEUE_NAME = re.compile(r"[a-zA-Z0-9._-]+", re.ASCII)
@@ -208,7 +209,9 @@ def check(payload: Payload) -> None:
 
 
 def check_queue_name(name: str) -> None:
-    """Refuse a queue name that is not made of letters, digits, dot, underscore and hyphen."""
+    """Refuse a queue name that is not made of letters, digits, dot, underscore and hyphen, or is very long."""
+    if len(name) > MAXIMUM_QUEUE_NAME:
+        raise CommandError(f"queue names must have {MAXIMUM_QUEUE_NAME} characters at most")
     if not _QUEUE_NAME.fullmatch(name):
         raise CommandError(f'cannot get "{name}" queue: queue names must match \\A[a-zA-Z0-9._-]+\\z')
 

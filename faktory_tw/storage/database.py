@@ -173,6 +173,11 @@ def _log_bytes() -> int:
     return (LOG_PAGES + LOG_PAGES // 4) * _FRAME_BYTES
 
 
+def log_is_long(path: Path) -> bool:
+    """Whether the log is longer than it is made."""
+    return os.stat(f"{path}-wal").st_size > _log_bytes()
+
+
 def limit_log(connection: sqlite3.Connection, cut: bool) -> None:
     """Whether the commit that begins the log anew cuts it to its full length, because a reader made it longer."""
     connection.execute(f"PRAGMA journal_size_limit = {_log_bytes() if cut else -1}")

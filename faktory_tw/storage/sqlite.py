@@ -47,6 +47,7 @@ from faktory_tw.storage.database import (
     is_locked,
     lengthen_log,
     limit_log,
+    log_is_long,
     migrate,
 )
 from faktory_tw.storage.journal import JOURNAL_SECONDS, Journal
@@ -71,6 +72,7 @@ _FEWEST_WRITES = 200  # between two checkpoints
 _RETRY_WRITES = 50  # after a checkpoint that found the disk full
 _LATE_SYNC_SECONDS = 1.0
 _PATIENCE_SECONDS = 300.0  # with another program's transaction
+_LAST_PATIENCE_SECONDS = 5.0  # when the server stops
 _PATIENCE_STEP_SECONDS = 0.02
 
 
@@ -95,6 +97,7 @@ class SQLiteStore:
         self._sealed: Batch | None = None
         self._journaled = False  # the sealed batch goes into the journal
         self._failed = False
+        self.closing = False
         self._log_descriptor = -1
         self._unsynced_since: float | None = None
         self._writes_to_checkpoint = _FEWEST_WRITES
@@ -245,13 +248,14 @@ class SQLiteStore:
     def write(self, batch: Batch) -> None:
         if not batch and (self._journaled or not self._journal.filled):
             return
-        patience_ends = time.monotonic() + _PATIENCE_SECONDS
+        began = time.monotonic()
         while self._commit_meets_lock(batch):
-            if time.monotonic() >= patience_ends:
+            waited = time.monotonic() - began
+            if waited >= (_LAST_PATIENCE_SECONDS if self.closing else _PATIENCE_SECONDS):
                 self._failed = True
                 raise StoreError(
                     f"cannot write: another program holds a write transaction on {self.path}"
-                    f" for {_PATIENCE_SECONDS:.0f} seconds; end it, and start the server again"
+                    f" for {waited:.0f} seconds; end it, and start the server again"
                 )
             time.sleep(_PATIENCE_STEP_SECONDS)
         self._count(batch)
@@ -358,7 +362,7 @@ class SQLiteStore:
         if not self._reserve.held and self._growth() > free_bytes(self.directory):
             self._put_checkpoint_off()
             return
-        limit_log(self._writer, held)
+        limit_log(self._writer, held or log_is_long(self.path))
         _busy, pages, _copied = self._writer.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
         if pages < 0:  # another program is at it
             self._put_checkpoint_off()

@@ -97,7 +97,7 @@ class Batch:
     """The changes between two commits.
 
     ``number`` grows by one a batch. ``flushed`` says that everything older is to be forgotten first. In ``queues`` and
-    ``workers`` the value None stands for a row to delete. ``content_bytes`` counts bodies and failures, those of
+    ``workers`` the value None stands for a row to delete. ``content_bytes`` counts bodies, failures and wids, those of
     places that were replaced or removed again in the same batch included.
     """
 
@@ -125,7 +125,7 @@ class Batch:
     def move(self, record: PlaceRecord) -> None:
         """A job is in another place now, or its place changed."""
         self.places[record.id] = record
-        self.content_bytes += len(record.failure)
+        self.content_bytes += len(record.failure) + len(record.wid)
 
     def remove(self, job_id: int) -> None:
         """A job is finished, or was dropped."""
@@ -211,6 +211,7 @@ class Store(Protocol):
     batch: Batch
     path: Path  # of the database, from which backups are taken
     waits_for_disk: bool  # whether a write does
+    closing: bool  # set when the server stops: another program's lock is waited for no longer than seconds
 
     def contents(self) -> Contents:
         """Everything but the jobs, once, at start."""

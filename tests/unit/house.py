@@ -85,6 +85,7 @@ class Disk:
         self.fails: dict[str, BaseException] = {}  # by the name of the method
         self.wants_upkeep = False
         self.waits_for_disk = True
+        self.closing = False
         self.path = Path("nowhere") / "faktory.db"
         self.writes_at_once = True
         self.overdue = False  # something older waits to be sealed

@@ -419,6 +419,36 @@ def test_a_failure_in_the_reactors_thread_is_one_of_the_disk(office: Office, con
     assert office.ended
 
 
+def test_a_reply_that_cannot_be_sent_does_not_keep_the_server_from_closing(office: Office) -> None:
+    class Broken(Connection):
+        def send_committed(self, outbox: Outbox, replies: list[bytes]) -> None:
+            raise ZeroDivisionError("oops")
+
+    office.acknowledge(Broken(), b"a")
+    office.close()
+    with pytest.raises(ZeroDivisionError):
+        office.land()
+    assert office.ended == 1
+
+
+def test_a_disk_that_fails_while_replies_leave_has_failed(office: Office, connection: Connection) -> None:
+    """A job that could not be delivered goes back to its queue, and that may ask the disk."""
+
+    class Broken(Connection):
+        def send_committed(self, outbox: Outbox, replies: list[bytes]) -> None:
+            raise StoreError("cannot read")
+
+    office.acknowledge(Broken(), b"a")
+    office.acknowledge(connection, b"b")
+    office.reactor.turn()
+    office.land()
+    assert connection.sent == [[b"b"]]
+    assert [str(failure) for failure in office.failures] == ["cannot read"]
+    office.acknowledge(connection, b"c")
+    office.reactor.turn()
+    assert connection.sent == [[b"b"]]
+
+
 def test_a_lone_client_does_not_keep_the_server_from_closing(office: Office, connection: Connection) -> None:
     office.alone = True
     office.acknowledge(connection, b"a")

@@ -259,6 +259,12 @@ def test_a_password_that_is_a_path_names_a_file(write: Write, loaded: Load, key:
     assert loaded({"FAKTORY_PASSWORD": str(secret)}).settings.password == "pässword"
 
 
+def test_a_password_that_no_client_could_send_is_refused(loaded: Load) -> None:
+    with pytest.raises(ConfigError, match="FAKTORY_PASSWORD is not UTF-8 text") as refused:
+        loaded({"FAKTORY_PASSWORD": "secret\udcff"})
+    assert "secret" not in str(refused.value)
+
+
 def test_the_web_can_have_a_password_of_its_own(write: Write, loaded: Load) -> None:
     write('[web]\npassword = "of the key"')
     assert loaded().settings.web_password == "of the key"

@@ -371,6 +371,14 @@ def test_patience_with_another_program_has_an_end(store: SQLiteStore, shell: She
     assert (store.directory / "reserve").exists()
 
 
+def test_patience_is_short_when_the_server_stops(store: SQLiteStore, shell: Shell) -> None:
+    add(store, 1)
+    store.closing = True
+    with pytest.raises(StoreError, match=r"another program holds a write transaction on .*5 seconds"):
+        store.write(store.seal())
+    assert 4.9 < sum(shell.sleeps) < 5.1
+
+
 # -- the end -------------------------------------------------------------------------------------------------------
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from faktory_tw.storage import database
 from faktory_tw.storage.sqlite import SQLiteStore
-from faktory_tw.storage.store import DayRecord, Place, QueueRecord, StoreError
+from faktory_tw.storage.store import DayRecord, Place, PlaceRecord, QueueRecord, StoreError
 from tests.unit.doubles import FULL, IOERR, FakeClock, Faults, copy_directory
 from tests.unit.storage.batches import OpenStore, add, commit, copied, ids_on_disk, move
 
@@ -175,7 +175,7 @@ def test_after_the_reserve_was_given_up_the_log_is_copied_before_the_next_write(
     length = log.stat().st_size
     add(store, *range(200, 300), text="x" * 4000)
     commit(store)
-    assert log.stat().st_size == length
+    assert log.stat().st_size <= length
 
 
 def test_without_a_reserve_no_checkpoint_is_begun_that_the_disk_has_no_room_for(
@@ -235,6 +235,28 @@ def test_failures_bring_the_checkpoint_forward(store: SQLiteStore) -> None:
     assert store.upkeep_due()
     store.upkeep()
     assert not store.upkeep_due()
+
+
+def test_names_of_workers_bring_the_checkpoint_forward(store: SQLiteStore) -> None:
+    add(store, 1)
+    for _ in range(200):
+        store.batch.move(PlaceRecord(1, int(Place.WORKING), 1, 2.5, 1.5, b"", "w" * 60_000, 3.5))
+    assert not store.batch.small
+    commit(store)
+    assert store.upkeep_due()
+
+
+def test_a_log_that_became_long_is_cut_when_it_is_begun_anew(store: SQLiteStore) -> None:
+    log = store.directory / "faktory.db-wal"
+    with open(log, "ab") as file:
+        file.truncate(100 * 1024 * 1024)
+    add(store, 1, text="x" * 9_000_000)
+    commit(store)
+    assert store.upkeep_due()
+    store.upkeep()
+    add(store, 2)
+    commit(store)
+    assert log.stat().st_size < 30 * 1024 * 1024
 
 
 def test_many_records_bring_the_checkpoint_forward(store: SQLiteStore) -> None:
