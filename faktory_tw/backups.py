@@ -4,6 +4,9 @@ A period is ``backup_seconds`` of UTC; with 3600 it begins at the full hour. The
 when the clock is set back into one that had its own, unless two periods' time has passed without any. A period that
 begins while a backup is under way has none of its own.
 
+Old ones are deleted before an automatic backup and after it; when there is not enough room for it, it takes the place of
+the oldest. So a disk that they have filled is none that stays full.
+
 The work is done in another thread, and all else here in the reactor's. A failure is logged as an error and remembered in
 ``last_error`` until a backup succeeds.
 """
@@ -13,6 +16,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -67,7 +71,7 @@ class Backups:
         self._seen: set[int] = set()  # periods that had their backup, or are to have none
         self._tried_at = 0.0
         self._begin_periods()
-        self.last = next(iter(self.list()), None)
+        self.last = self._newest()
 
     @property
     def directory(self) -> Path:
@@ -168,14 +172,26 @@ class Backups:
     def _when(self) -> str:
         return "missing" if self.last is None else f"of {rfc3339(self.last.taken_at)}"
 
-    def list(self) -> Sequence[Backup]:
-        """Those that there are, the newest first; none when they cannot be listed, which ``last_error`` tells then."""
+    def _newest(self) -> Backup | None:
         try:
-            return backup.list_backups(self.directory)
+            return next(iter(backup.list_backups(self.directory)), None)
         except BackupError as error:
-            self.last_error = str(error)
             self._log.error("{error}", error=error)
-            return []
+            return None
+
+    def list_soon(self, done: Callable[[Sequence[Backup], str], None]) -> None:
+        """Call ``done`` with those that there are, the newest first, and with why they cannot be listed, or ""."""
+        directory = self.directory
+        found: list[Backup] = []
+        errors: list[str] = []
+
+        def look() -> None:
+            try:
+                found.extend(backup.list_backups(directory))
+            except BackupError as error:
+                errors.append(str(error))
+
+        self._run_in_thread(look, lambda: done(found, "".join(errors)))
 
 
 class _Attempt:
@@ -204,13 +220,36 @@ class _Attempt:
     def run(self) -> None:
         began = self._clock.monotonic()
         try:
-            self.taken = backup.create(
-                self._database, self._directory, self._clock.time(), self._settings.min_free_disk_bytes, self._stopped
-            )
+            self.taken = self._create() if self._keep_all else self._replace()
             self.seconds = self._clock.monotonic() - began
             if not self._keep_all:
-                self.deleted = backup.purge(self._directory, self._settings.backup_keep)
+                self.deleted += backup.purge(self._directory, self._settings.backup_keep)
         except BackupError as error:
             self.error = str(error)
         except Exception as error:  # noqa: BLE001 - a thread that dies quietly would look like one at work
             self.error = f"unexpected: {error!r}"
+
+    def _create(self) -> Backup:
+        return backup.create(
+            self._database, self._directory, self._clock.time(), self._settings.min_free_disk_bytes, self._stopped
+        )
+
+    def _replace(self) -> Backup:
+        """Take it when the old ones are gone; without room for it the oldest goes before, not after it."""
+        keep = self._settings.backup_keep
+        self._make_room(keep)
+        try:
+            return self._create()
+        except BackupError as error:
+            if not backup.lacks_room(error) or not self._make_room(keep - 1):
+                raise
+        return self._create()
+
+    def _make_room(self, keep: int) -> bool:
+        """Whether some were deleted. What cannot be deleted is told when the backup is taken: it comes first."""
+        with suppress(BackupError):
+            if len(backup.list_backups(self._directory)) > max(keep, 1):
+                deleted = backup.purge(self._directory, keep)
+                self.deleted += deleted
+                return bool(deleted)
+        return False

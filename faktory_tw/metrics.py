@@ -166,7 +166,8 @@ class Metrics:
         yield _gauge("faktory_backup_last_success_timestamp_seconds", "When the last backup was made.", last.taken_at)
         yield _gauge("faktory_backup_age_seconds", "Age of the last backup.", age)
         yield _gauge("faktory_backup_size_bytes", "Size of the last backup.", last.size_bytes)
-        yield _gauge("faktory_backup_jobs", "Jobs in the last backup.", last.jobs)
+        if last.jobs >= 0:
+            yield _gauge("faktory_backup_jobs", "Jobs in the last backup.", last.jobs)
 
     def _process(self) -> Families:
         server = self._server

@@ -140,7 +140,7 @@ def _list(options: argparse.Namespace) -> int:
             backup["name"],
             f"{duration(max(time.time() - parse_rfc3339(backup['taken_at']), 0.0))} ago",
             size(backup["size_bytes"]),
-            f"{backup['jobs']:,}",
+            f"{backup['jobs']:,}" if backup["jobs"] >= 0 else "?",
             "yes" if backup["verified"] else "no",
         )
         for backup in found
@@ -175,12 +175,10 @@ def _offline(work: Any, *arguments: Any, **more: Any) -> Any:
 
 
 def _found(options: argparse.Namespace) -> Backup:
-    """The backup that is named. A file needs no backup directory."""
+    """The backup that is named. A file needs no backup directory; one that is called latest is ``./latest``."""
     path = Path(options.name).expanduser()
-    if path.is_file() and (os.sep in options.name or not options.backup_directory):
-        directory = path.absolute().parent
-    else:
-        directory = _backup_directory(options)
+    named = os.sep in options.name or not (options.backup_directory or options.name == storage.LATEST)
+    directory = path.absolute().parent if named and path.is_file() else _backup_directory(options)
     backup: Backup = _offline(storage.find, directory, options.name)
     return backup
 

@@ -9,7 +9,7 @@ from typing import Any
 from faktory_tw.console import options as common
 from faktory_tw.console.connection import FOREVER, Connection, Refused
 from faktory_tw.console.errors import ConsoleError, UsageError
-from faktory_tw.console.status import queue_lines, worker_lines
+from faktory_tw.console.status import ask_queues, queue_lines, worker_lines
 from faktory_tw.console.terminal import Progress, confirmed, duration, out, out_json, plural, table
 
 _ALL = 10**9
@@ -51,7 +51,7 @@ def add(commands: Any) -> None:
 
 def _list_queues(options: argparse.Namespace) -> int:
     with common.connect(options) as connection:
-        queues = connection.ask("ADMIN QUEUES", {})["queues"]
+        queues = ask_queues(connection)["queues"]
     out_json({"queues": queues}) if options.json else out(*queue_lines(queues, _ALL))
     return 0
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from faktory_tw.console import options as common
-from faktory_tw.console.connection import Connection
+from faktory_tw.console.connection import Connection, Refused
 from faktory_tw.console.terminal import duration, out, out_json, plural, printable, size, table
 from faktory_tw.times import parse_rfc3339
 
@@ -58,7 +58,10 @@ class State:
 def look(connection: Connection) -> State:
     """Ask a server how it is."""
     info = connection.ask("INFO")
-    queues = connection.ask_if_known("ADMIN QUEUES", {}) or {}
+    try:
+        queues = ask_queues(connection)
+    except Refused:
+        queues = {}
     workers = connection.ask_if_known("ADMIN WORKERS", {}) or {}
     backups = connection.ask_if_known("ADMIN BACKUPS", {})
     return State(
@@ -70,6 +73,17 @@ def look(connection: Connection) -> State:
         backups,
         queues.get("pushes_refused", ""),
     )
+
+
+def ask_queues(connection: Connection) -> dict[str, Any]:
+    """What ADMIN QUEUES tells, all pages of it. Raises Refused."""
+    told: dict[str, Any] = connection.ask("ADMIN QUEUES", {})
+    after = told.get("next")  # older servers tell all at once
+    while after is not None:
+        page = connection.ask("ADMIN QUEUES", {"after": after})
+        told["queues"] += page["queues"]
+        after = page["next"]
+    return told
 
 
 def screen(state: State, most: int, before: State | None = None) -> list[str]:

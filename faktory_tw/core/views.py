@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from heapq import merge
+from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from faktory_tw.core.cache import JobCache
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
 _JOBS = 200  # looked at in one turn of the reactor: a millisecond or two
 _QUEUES = 100
+_NAMES = 1000  # of queues, looked up or put in order in one turn
 _WORKERS = 500
 _LAST = 2**63 - 1
 
@@ -66,21 +69,38 @@ class Views:
             return len(self._manager.queues().get(queue, ()))
         return self._manager.set_sizes()[place.name.lower()]
 
-    def queues(self) -> Iterator[list[QueueView]]:
-        """All queues by name, in slices: of a queue that nobody touched lately, the first job is read from disk."""
+    def queue_sizes(self) -> Iterator[dict[str, int]]:
+        """How many jobs are in each queue, in slices and in no order."""
+        for names in self._queue_names():
+            queues = self._manager.queues()
+            yield {name: len(queues[name]) for name in names if name in queues}
+
+    def _queue_names(self) -> Iterator[list[str]]:
+        names = list(self._manager.queues())
+        for start in range(0, len(names), _NAMES):
+            yield names[start : start + _NAMES]
+
+    def queues(self, after: str = "") -> Iterator[list[QueueView]]:
+        """The queues behind ``after`` by name, in slices, of which the first are empty while the names are put in order.
+
+        Of a queue that nobody touched lately, the first job is read from disk.
+        """
         stride = Stride(self._store.read)
-        names = sorted(self._manager.queues())
-        start = 0
-        while start < len(names):
-            part = names[start : start + _QUEUES]
+        ordered: list[list[str]] = []
+        for some in self._queue_names():
+            if ordered:
+                yield []
+            ordered.append(sorted(name for name in some if name > after))
+        names = merge(*ordered)
+        part: list[str] = []
+        while part := [*part, *islice(names, _QUEUES - len(part))]:
             unread = self._unread_heads(part)
             rows, count = stride.read(list(unread))
             enqueued_at = {row.id: row.enqueued_at for row in rows}
             left = list(unread.values())[count:]
-            if left:
-                part = part[: part.index(left[0])]
-            yield self._queue_views(part, enqueued_at)
-            start += len(part)
+            done = part.index(left[0]) if left else len(part)
+            yield self._queue_views(part[:done], enqueued_at)
+            part = part[done:]
 
     def _unread_heads(self, names: list[str]) -> dict[int, str]:
         """The next job of each of these queues, and the queue, where it is not in memory."""
@@ -131,6 +151,14 @@ class Walk:
         self._left: tuple[int, int] = (0, 0)  # index behind the last job seen in a queue, and that job
         self.after = after
         self.ended = False
+
+    def __iter__(self) -> Iterator[list[JobRow]]:
+        """The jobs in slices, of which any may be empty: its jobs have gone meanwhile."""
+        while True:
+            rows = self.next()
+            if self.ended:
+                return
+            yield rows
 
     def next(self) -> list[JobRow]:
         """The next jobs, as many as one turn of the reactor is good for."""

@@ -13,14 +13,15 @@ how far it is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from heapq import merge
 from typing import Any, ClassVar, Protocol
 
 import msgspec
 
 from faktory_tw.core.job import parse_folded
 from faktory_tw.core.manager import JobManager
-from faktory_tw.core.views import Walk, WorkerView
+from faktory_tw.core.views import QueueView, WorkerView
 from faktory_tw.core.workers import State
 from faktory_tw.features.filters import Filter, matcher
 from faktory_tw.storage.snapshot import BackupError
@@ -32,7 +33,9 @@ from faktory_tw.wire import error as wire_error
 MOST_EXAMINED = 20_000  # jobs looked at for one request, about
 MOST_LISTED = 1000
 MOST_LISTED_BYTES = 4 * 1024 * 1024
+MOST_QUEUES = 1000  # told in one reply
 _LISTED = 100
+_SHELVES = 100  # gone through in one slice when nothing is in them
 _SETS = (Place.SCHEDULED, Place.RETRIES, Place.DEAD)
 _ORDER = {place: rank for rank, place in enumerate((Place.WORKING, Place.QUEUED, *_SETS))}
 _PLACES = {place.name.lower(): place for place in _ORDER}
@@ -50,8 +53,8 @@ class Backups(Protocol):
     def begin(self, done: Callable[..., None]) -> Any:
         """Make one now; ``done`` is called when it is made, or has failed."""
 
-    def list(self) -> list[Any]:
-        """Those that there are, newest first."""
+    def list_soon(self, done: Callable[[Sequence[Any], str], None]) -> None:
+        """Call ``done`` with those that there are, newest first, and with why they cannot be listed, or ""."""
 
 
 class _Request(msgspec.Struct, gc=False):
@@ -87,8 +90,13 @@ class Task:
         self._result: dict[str, Any] = {}
         self._changed = False
         self._steps: Iterator[None] = iter(())
-        self.waits = False
+        self._begin: Callable[[Callable[[bytes], object]], None] | None = None
         prepare(self)
+
+    @property
+    def waits(self) -> bool:
+        """Whether another thread carries it out."""
+        return self._begin is not None
 
     def steps(self) -> Iterator[None]:
         """Carry it out, a slice at each step."""
@@ -106,44 +114,64 @@ class Task:
         limit = _LISTED if request.limit is None else request.limit
         if not 0 <= limit <= MOST_LISTED:
             raise CommandError(f"limit must be a whole number from 0 (only count) to {MOST_LISTED}")
-        places = self._shelves(request.place, request.queue)
-        self._steps = self._look(places, matcher(request.filter), limit)
+        shelves = self._all_shelves() if request.place is None else [self._shelf(request.place, request.queue)]
+        self._steps = self._look(shelves, matcher(request.filter), limit)
 
     def _show(self) -> None:
         jid = self._request.jid
         if not jid:
             raise CommandError('ADMIN SHOW needs a jid: ADMIN SHOW {"jid":"…"}')
-        self._steps = self._look(self._shelves(None, None), matcher(Filter(jids=[jid])), MOST_LISTED)
+        self._steps = self._look(self._all_shelves(), matcher(Filter(jids=[jid])), MOST_LISTED)
 
-    def _shelves(self, name: str | None, queue: str | None) -> list[_Shelf]:
-        """What is to be gone through: one place, or all when none is named, from ``after`` on."""
-        if name is None:
-            shelves = [(place, "") for place in (Place.WORKING, *_SETS)]
-            shelves[1:1] = [(Place.QUEUED, each) for each in sorted(self._manager.queues())]
-        elif name not in _PLACES:
+    def _shelf(self, name: str, queue: str | None = None) -> _Shelf:
+        """The place that is named, from ``after`` on."""
+        if name not in _PLACES:
             raise CommandError(f"no such place: {name[:100]}; there are {', '.join(_PLACES)}")
-        elif name == "queued" and not queue:
+        if name == "queued" and not queue:
             raise CommandError('the place "queued" needs the name of a queue: {"place":"queued","queue":"default"}')
-        else:
-            shelves = [(_PLACES[name], queue or "" if name == "queued" else "")]
-        self._result["size"] = sum(self._manager.views.size(*shelf) for shelf in shelves)
+        shelf = _PLACES[name], queue or "" if name == "queued" else ""
+        self._result["size"] = self._manager.views.size(*shelf)
         after = _parse_mark(self._request.after)
-        if after is None:
-            return [(*shelf, None) for shelf in shelves]
-        place, at_queue, _ = after
-        if name is not None and (place, at_queue) != shelves[0]:
+        if after is not None and after[:2] != shelf:
             raise _bad_after()
-        rest = [shelf for shelf in shelves if (_ORDER[shelf[0]], shelf[1]) > (_ORDER[place], at_queue)]
-        return [after, *((*shelf, None) for shelf in rest)]
+        return after or (*shelf, None)
 
-    def _look(self, shelves: list[_Shelf], matches: Callable[[JobRow], bool], limit: int) -> Iterator[None]:
+    def _all_shelves(self) -> Iterator[_Shelf | None]:
+        """All places, from ``after`` on, but not the empty queues. None stands for the end of a slice."""
+        return self._from(_parse_mark(self._request.after) or (Place.WORKING, "", None))
+
+    def _from(self, first: _Shelf) -> Iterator[_Shelf | None]:
+        views = self._manager.views
+        place, at_queue, _ = first
+        behind = at_queue if place is Place.QUEUED else ""
+        self._result["size"] = sum(views.size(each) for each in (Place.WORKING, *_SETS))
+        names: list[list[str]] = []
+        for sizes in views.queue_sizes():
+            self._result["size"] += sum(sizes.values())
+            names.append(sorted(name for name, size in sizes.items() if size and name > behind))
+            yield None
+        yield first
+        if place in (Place.WORKING, Place.QUEUED):
+            for number, name in enumerate(merge(*names), 1):
+                yield Place.QUEUED, name, None
+                if number % _SHELVES == 0:
+                    yield None
+        for each in _SETS:
+            if _ORDER[each] > _ORDER[place]:
+                yield each, "", None
+
+    def _look(self, shelves: Iterable[_Shelf | None], matches: Callable[[JobRow], bool], limit: int) -> Iterator[None]:
         """Gather the jobs of one page: at most ``limit``, or only their number if that is 0."""
         jobs: list[dict[str, Any]] = []
         page_bytes = matched = examined = 0
         self._result |= {"jobs": jobs, "matched": 0, "examined": 0, "next": None}
-        for place, queue, after in shelves:
+        for shelf in shelves:
+            if shelf is None:
+                yield
+                continue
+            place, queue, after = shelf
             walk = self._manager.views.walk(place, queue, after)
-            while rows := self._rows(walk):
+            for rows in walk:
                 for row in rows:
                     examined += 1
                     if not matches(row):
@@ -163,30 +191,23 @@ class Task:
                     return
                 yield
 
-    @staticmethod
-    def _rows(walk: Walk) -> list[JobRow]:
-        """The next jobs that are there; empty at the end of the walk only."""
-        rows: list[JobRow] = []
-        while not rows and not walk.ended:
-            rows = walk.next()
-        return rows
-
     def _change(self) -> None:
         """DELETE, RETRY or KILL the jobs of a set that a filter finds."""
         request = self._request
-        place = _PLACES.get(request.place or "")
+        name = request.place or ""
+        place = _PLACES.get(name)
         if place not in _SETS:
             raise CommandError(f"ADMIN {self.name} needs a set: scheduled, retries or dead")
         if self.name == "KILL" and place is Place.DEAD:
             raise CommandError("these jobs are dead already")
         self._changed = True
-        self._steps = self._change_found(self._shelves(request.place, None), matcher(request.filter))
+        self._steps = self._change_found(self._shelf(name), matcher(request.filter))
 
-    def _change_found(self, shelves: list[_Shelf], matches: Callable[[JobRow], bool]) -> Iterator[None]:
-        [(place, _, after)] = shelves
+    def _change_found(self, shelf: _Shelf, matches: Callable[[JobRow], bool]) -> Iterator[None]:
+        place, _, after = shelf
         walk = self._manager.views.walk(place, "", after)
         self._result |= {"matched": 0, "examined": 0, "next": None}
-        while rows := self._rows(walk):
+        for rows in walk:
             for row in rows:
                 if matches(row):
                     self._result["matched"] += 1
@@ -210,22 +231,20 @@ class Task:
     # -- queues and workers --------------------------------------------------------------------------------------
 
     def _queues(self) -> None:
-        self._steps = self._gather_queues()
+        limit = MOST_QUEUES if self._request.limit is None else self._request.limit
+        if not 1 <= limit <= MOST_QUEUES:
+            raise CommandError(f"limit must be a whole number from 1 to {MOST_QUEUES}")
+        self._steps = self._gather_queues(self._request.after or "", limit)
 
-    def _gather_queues(self) -> Iterator[None]:
-        found = self._result["queues"] = []
-        self._result["pushes_refused"] = self._manager.refuse_pushes
-        for views in self._manager.views.queues():
-            found += [
-                {
-                    "name": view.name,
-                    "size": view.size,
-                    "paused": view.paused,
-                    "latency": round(view.latency, 3),
-                    "priorities": {str(priority): size for priority, size in view.priorities.items()},
-                }
-                for view in views
-            ]
+    def _gather_queues(self, after: str, limit: int) -> Iterator[None]:
+        found: list[dict[str, Any]] = []
+        self._result = {"queues": found, "pushes_refused": self._manager.refuse_pushes, "next": None}
+        for views in self._manager.views.queues(after):
+            room = limit - len(found)
+            found += [queue_view(view) for view in views[:room]]
+            if len(views) > room:
+                self._result["next"] = found[-1]["name"]
+                return
             yield
 
     def _workers(self) -> None:
@@ -252,17 +271,39 @@ class Task:
 
     def _list_backups(self) -> None:
         backups = self._known_backups()
-        self._result = {
-            "backups": [backup_view(backup) for backup in backups.list()],
-            "running": backups.running,
-            "count": backups.count,
-            "last_error": backups.last_error,
-        }
+
+        def begin(deliver: Callable[[bytes], object]) -> None:
+            def done(found: Sequence[Any], error: str) -> None:
+                self._result = {
+                    "backups": [backup_view(backup) for backup in found],
+                    "running": backups.running,
+                    "count": backups.count,
+                    "last_error": backups.last_error or error,
+                }
+                deliver(self.reply())
+
+            backups.list_soon(done)
+
+        self._begin = begin
 
     def _backup(self) -> None:
-        if self._known_backups().running:
+        backups = self._known_backups()
+        if backups.running:
             raise CommandError("a backup is being made already; see ADMIN BACKUPS")
-        self.waits = True
+
+        def begin(deliver: Callable[[bytes], object]) -> None:
+            def done(*_outcome: object) -> None:
+                if backups.last_error or backups.last is None:
+                    deliver(wire_error(CommandError(f"the backup failed: {backups.last_error}")))
+                else:
+                    deliver(bulk(msgspec.json.encode(backup_view(backups.last))))
+
+            try:
+                backups.begin(done)
+            except BackupError as error:
+                raise CommandError(str(error)) from None
+
+        self._begin = begin
 
     def _known_backups(self) -> Backups:
         if self._backups is None:
@@ -271,20 +312,14 @@ class Task:
 
     def begin(self, answer: Callable[[bytes], object]) -> bytes | None:
         """Begin what another thread does. Returns the reply if that ended at once; else ``answer`` is called with it."""
-        backups = self._known_backups()
+        assert self._begin is not None
         early: list[bytes] = []
         deliver: Callable[[bytes], object] = early.append
 
-        def done(*_outcome: object) -> None:
-            if backups.last_error or backups.last is None:
-                deliver(wire_error(CommandError(f"the backup failed: {backups.last_error}")))
-            else:
-                deliver(bulk(msgspec.json.encode(backup_view(backups.last))))
+        def pass_on(reply: bytes) -> None:
+            deliver(reply)
 
-        try:
-            backups.begin(done)
-        except BackupError as error:
-            raise CommandError(str(error)) from None
+        self._begin(pass_on)
         deliver = answer
         return early[0] if early else None
 
@@ -350,6 +385,17 @@ def job_view(row: JobRow) -> dict[str, Any]:
 
 def _time(seconds: float | None) -> str | None:
     return None if seconds is None else rfc3339(seconds)
+
+
+def queue_view(view: QueueView) -> dict[str, Any]:
+    """A queue: its jobs, how long the next one has waited, in seconds, and how many there are of which priority."""
+    return {
+        "name": view.name,
+        "size": view.size,
+        "paused": view.paused,
+        "latency": round(view.latency, 3),
+        "priorities": {str(priority): size for priority, size in view.priorities.items()},
+    }
 
 
 def worker_view(view: WorkerView) -> dict[str, Any]:

@@ -14,6 +14,7 @@ import fcntl
 import hashlib
 import os
 import re
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -42,6 +43,7 @@ __all__ = [
     "Restored",
     "create",
     "find",
+    "lacks_room",
     "list_backups",
     "purge",
     "restore",
@@ -49,17 +51,20 @@ __all__ = [
 ]
 
 LATEST = "latest"
+UNKNOWN_JOBS = -1
 MIN_FREE_BYTES = 64 * MIB
 _STAMP = "%Y%m%dT%H%M%SZ"
 _NAME = re.compile(r"faktory-(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z(-\d+)?\.db", re.ASCII)
 _FACTS = ".json"
 _PART = ".part"
+_NO_ROOM = "; make room, or use another disk"  # ends the errors that more room would have prevented
 
 
 @dataclass(frozen=True)
 class Backup:
     """A backup as it is listed. ``verified``: it was checked when it was taken, or just now.
 
+    ``jobs`` is UNKNOWN_JOBS when the file beside it does not tell: to count them takes as long as to read them.
     ``number`` grows with every backup of a directory, also when the clock is set back; the newest has the highest.
     """
 
@@ -189,20 +194,30 @@ def _digest(path: Path, abandoned: Abandoned = lambda: False) -> str:
     return digest.hexdigest()
 
 
+def lacks_room(error: BackupError) -> bool:
+    """Whether a backup failed because a disk is full, or would have been."""
+    return str(error).endswith(_NO_ROOM)
+
+
 # -- looking -------------------------------------------------------------------------------------------------------
 
 
 def list_backups(directory: Path) -> list[Backup]:
-    """The backups of a directory, the newest first; none when it does not exist. Does not check them again.
+    """The backups of a directory, the newest first; none when it does not exist. Does not open them.
 
-    Raises BackupError.
+    What is no file, cannot be looked at, or goes meanwhile is not listed. Raises BackupError.
     """
     with explained(f"cannot list the backups in {directory}"):
         try:
-            names = [entry.name for entry in os.scandir(directory) if _NAME.fullmatch(entry.name)]
+            names = [name for name in os.listdir(directory) if _NAME.fullmatch(name)]
         except FileNotFoundError:
             return []
-        found = [_look_at(directory / name) for name in names]
+    found: list[Backup] = []
+    for name in names:
+        with suppress(OSError):
+            path = directory / name
+            if stat.S_ISREG(path.stat().st_mode):
+                found.append(_look_at(path))
     known = [backup for backup in found if backup.number]
     placed = [backup if backup.number else _between(backup, known) for backup in found]
     return sorted(placed, key=lambda backup: (backup.number, backup.taken_at, backup.name), reverse=True)
@@ -217,7 +232,7 @@ def _look_at(path: Path) -> Backup:
     size = path.stat().st_size
     facts = _facts_of(path)
     if facts is None:
-        return Backup(path.name, path, _taken_at(path), size, count_jobs(path), False)
+        return Backup(path.name, path, _taken_at(path), size, UNKNOWN_JOBS, False)
     return Backup(path.name, path, facts.taken_at, size, facts.jobs, facts.size_bytes == size, facts.number)
 
 
@@ -240,22 +255,26 @@ def _taken_at(path: Path) -> float:
 def find(directory: Path, name: str) -> Backup:
     """The backup called ``name``: ``latest``, the name of one in the directory, or the path of a file.
 
-    It is not checked. Raises BackupError.
+    It is not checked, but its jobs are counted if need be: 0 when it cannot be read. Raises BackupError.
     """
     found = list_backups(directory)
     if name == LATEST:
         if not found:
             raise BackupError(f"there is no backup in {directory}; take one, or name the file of one")
-        return found[0]
+        return _counted(found[0])
     for backup in found:
         if name in (backup.name, backup.name.removesuffix(".db")):
-            return backup
+            return _counted(backup)
     path = Path(name).expanduser()
     if name and path.is_file():
         with explained(f"cannot read {path}"):
-            return _look_at(path.absolute())
+            return _counted(_look_at(path.absolute()))
     held = f"; there are {', '.join(backup.name for backup in found[:3])}" if found else ""
     raise BackupError(f"there is no backup {name!r} in {directory}, and no such file{held}")
+
+
+def _counted(backup: Backup) -> Backup:
+    return replace(backup, jobs=count_jobs(backup.path)) if backup.jobs == UNKNOWN_JOBS else backup
 
 
 def verify(path: Path) -> Backup:

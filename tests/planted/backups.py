@@ -140,6 +140,24 @@ AREA = Area(
             "(backup.number, backup.taken_at, backup.name)",
             "(backup.taken_at, backup.name)",
         ),
+        Fault(
+            "every backup of unknown content is opened to be listed",
+            BACKUP,
+            "_taken_at(path), size, UNKNOWN_JOBS, False)",
+            "_taken_at(path), size, count_jobs(path), False)",
+        ),
+        Fault(
+            "one file that cannot be looked at is in the way of all backups",
+            BACKUP,
+            "        with suppress(OSError):\n            path = directory / name",
+            "        with suppress(ZeroDivisionError):\n            path = directory / name",
+        ),
+        Fault(
+            "a directory with the name of a backup is taken for one",
+            BACKUP,
+            "if stat.S_ISREG(path.stat().st_mode):",
+            "if True:",
+        ),
         # -- deleting --------------------------------------------------------------------------------------------------
         Fault(
             "the only good backup is deleted because of its age",
@@ -240,7 +258,7 @@ AREA = Area(
         Fault(
             "the log that a backup made grow stays large",
             SQLITE,
-            "limit_log(self._writer, held)",
+            "limit_log(self._writer, held or log_is_long(self.path))",
             "limit_log(self._writer, False)",
         ),
         Fault(
@@ -266,6 +284,30 @@ AREA = Area(
             BACKUPS,
             "            if not self._keep_all:",
             "            if True:",
+        ),
+        Fault(
+            "old backups fill the disk as long as no other can be taken",
+            BACKUPS,
+            "        self._make_room(keep)\n",
+            "",
+        ),
+        Fault(
+            "the backups to keep leave no room for the next",
+            BACKUPS,
+            "not backup.lacks_room(error) or not self._make_room(keep - 1)",
+            "True",
+        ),
+        Fault(
+            "a good backup is deleted for one that fails whatever the room",
+            BACKUPS,
+            "not backup.lacks_room(error) or not self",
+            "not self",
+        ),
+        Fault(
+            "backups are listed in the reactor's thread",
+            BACKUPS,
+            """        self._run_in_thread(look, lambda: done(found, "".join(errors)))""",
+            """        look()\n        done(found, "".join(errors))""",
         ),
         Fault(
             "every start takes a backup",

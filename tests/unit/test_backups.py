@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 
 from faktory_tw.backups import Backups
 from faktory_tw.config import Settings
-from faktory_tw.storage import backup
+from faktory_tw.storage import backup, snapshot
 from faktory_tw.storage.backup import Backup, BackupError
 from faktory_tw.storage.sqlite import SQLiteStore
 from tests.unit.doubles import HOUR, NOON, FakeClock
@@ -339,10 +340,16 @@ def real(tmp_path: Path, clock: FakeClock) -> Any:
     store.close()
 
 
+def listed(office: Office) -> list[Backup]:
+    found: list[Backup] = []
+    office.backups.list_soon(lambda backups, _error: found.extend(backups))
+    return found
+
+
 def test_real_backups_are_taken_listed_and_deleted_when_they_are_old(real: Office, tmp_path: Path) -> None:
     for _ in range(3):
         real.pass_time(HOUR)
-    found = real.backups.list()
+    found = listed(real)
     assert [one.taken_at for one in found] == [NOON + 3 * HOUR, NOON + 2 * HOUR]
     assert real.backups.last == found[0]
     assert found[0].jobs == 100
@@ -369,9 +376,109 @@ def test_a_server_that_stops_abandons_the_backup_and_begins_none(real: Office, t
     assert files(tmp_path / "backups") == []
 
 
-def test_a_directory_that_cannot_be_read_is_an_error_at_the_start(real: Office, tmp_path: Path) -> None:
+def test_a_directory_that_cannot_be_read_is_told_but_is_no_backup_that_failed(real: Office, tmp_path: Path) -> None:
     (tmp_path / "backups").write_text("in the way")
     real.start()
-    assert "cannot list the backups" in real.backups.last_error
-    assert len(real.log.of("error")) == 1
-    assert real.backups.list() == []
+    [line] = real.log.of("error")
+    assert line.startswith("cannot list the backups in")
+    told: list[object] = []
+    real.backups.list_soon(lambda *outcome: told.extend(outcome))
+    assert told == [[], line]
+    assert (real.backups.last, real.backups.last_error) == (None, "")
+
+
+def test_backups_are_listed_in_another_thread(real: Office) -> None:
+    real.pass_time(HOUR)
+    real.thread.slow = True
+    told: list[object] = []
+    real.backups.list_soon(lambda *outcome: told.extend(outcome))
+    assert told == []
+    real.thread.go_on()
+    assert told == [[real.backups.last], ""]
+
+
+# -- room --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def room(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[int]:
+    """How many backups the disk has room for."""
+    most = [1000]
+
+    def free_bytes(_: Path) -> int:
+        return 1 << 40 if len(list((tmp_path / "backups").glob("*.db"))) < most[0] else 0
+
+    monkeypatch.setattr(snapshot, "free_bytes", free_bytes)
+    return most
+
+
+def test_backups_beyond_those_to_keep_are_deleted_though_no_other_can_be_taken(real: Office, room: list[int]) -> None:
+    for number in range(5):
+        real.clock.advance(number)
+        real.backups.begin()
+    newest = listed(real)[0]
+    room[0] = 0
+    real.pass_time(HOUR)
+    assert real.backups.last_error.startswith("not enough room")
+    assert listed(real) == [newest]
+    real.pass_time(HOUR)
+    assert listed(real) == [newest]
+
+
+def test_a_disk_that_the_backups_have_filled_has_room_for_the_next(real: Office, room: list[int]) -> None:
+    real.pass_time(2 * HOUR)
+    room[0] = 2
+    for hour in (3, 4):
+        real.pass_time(HOUR)
+        assert real.backups.last_error == ""
+        assert [one.taken_at for one in listed(real)] == [NOON + hour * HOUR, NOON + (hour - 1) * HOUR]
+    assert real.log.of("info")[-1].endswith("1 old ones deleted")
+
+
+def test_a_backup_on_demand_deletes_none_for_want_of_room(real: Office, room: list[int]) -> None:
+    real.pass_time(2 * HOUR)
+    room[0] = 2
+    real.backups.begin()
+    assert real.backups.last_error.startswith("not enough room")
+    assert len(listed(real)) == 2
+
+
+def test_those_to_keep_stay_and_the_others_go_when_a_backup_fails_for_another_reason(
+    real: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(3):
+        real.clock.advance(1)
+        real.backups.begin()
+
+    def fail(*_: object) -> None:
+        raise BackupError("the database is damaged")
+
+    monkeypatch.setattr(backup, "create", fail)
+    real.pass_time(HOUR)
+    assert real.backups.last_error == "the database is damaged"
+    assert len(listed(real)) == 2
+
+
+def test_the_last_good_one_stays_when_there_is_no_room(real: Office, room: list[int], tmp_path: Path) -> None:
+    for _ in range(3):
+        real.clock.advance(1)
+        real.backups.begin()
+    bad, worse, good = listed(real)
+    for one in (bad, worse):
+        os.truncate(one.path, 4096)
+    room[0] = 0
+    real.pass_time(HOUR)
+    assert [one.name for one in listed(real)] == [bad.name, good.name]
+
+
+def test_old_ones_that_cannot_be_deleted_do_not_prevent_a_backup(real: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise BackupError("cannot delete old backups")
+
+    for _ in range(3):
+        real.clock.advance(1)
+        real.backups.begin()
+    monkeypatch.setattr(backup, "purge", fail)
+    real.pass_time(HOUR)
+    assert real.backups.count == 4
+    assert real.backups.last_error == "cannot delete old backups"

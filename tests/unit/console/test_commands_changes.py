@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
+from faktory_tw.storage.sqlite import SQLiteStore
 from tests.unit.console.fake import BACKUP, QUEUES, UNKNOWN, Fake, Run, page, refused, whole
+from tests.unit.storage.backups import fill, take
 
 # -- requeue, kill, delete ---------------------------------------------------------------------------------------------
 
@@ -78,6 +80,16 @@ def test_queues_are_listed(fake: Fake, run: Run) -> None:
     _, out, _ = run("queues", "list")
     assert out.splitlines()[1] == "a         2    3.5 s  paused  9:1 5:1"
     assert json.loads(run("queues", "list", "--json")[1]) == {"queues": QUEUES["queues"]}
+
+
+def test_all_pages_of_queues_are_asked_for(fake: Fake, run: Run) -> None:
+    whole(fake)
+    a, b = QUEUES["queues"]
+    for line in ("queues list --json", "status --json"):
+        fake.asked.clear()
+        fake.answer("ADMIN QUEUES", {**QUEUES, "queues": [a], "next": "a"}, {**QUEUES, "queues": [b], "next": None})
+        assert json.loads(run(*line.split())[1])["queues"] == [a, b]
+        assert [argument for asked, argument in fake.asked if asked == "ADMIN QUEUES"] == [{}, {"after": "a"}]
 
 
 @pytest.mark.parametrize(
@@ -165,6 +177,25 @@ def test_a_directory_that_is_missing_is_an_error(run: Run, tmp_path: Path) -> No
         status, _, err = run(*command.split(), "-d", missing)
         assert status == 1
         assert f"there is no directory {missing}" in err
+
+
+def test_latest_is_the_newest_backup_and_no_file_of_that_name(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = fill(SQLiteStore(tmp_path, "os", 0.0))
+    made = take(store, tmp_path / "backups")
+    store.finish()
+    store.close()
+    (tmp_path / "latest").write_bytes(b"no backup")
+    monkeypatch.chdir(tmp_path)
+    status, out, err = run("backups", "verify", "latest", "-d", str(tmp_path))
+    assert (status, out.split()[0]) == (0, made.name), err
+    status, out, err = run("restore", "latest", "--yes", "-d", str(tmp_path))
+    assert status == 0, err
+    assert f"restored from {made.name}" in out
+    status, _, err = run("backups", "verify", "./latest", "-d", str(tmp_path))
+    assert status == 1
+    assert made.name not in err
 
 
 # -- check-config ------------------------------------------------------------------------------------------------------

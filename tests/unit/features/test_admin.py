@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from faktory_tw.core import views
 from faktory_tw.core.job import parse_job
 from faktory_tw.core.queues import Fifo
 from faktory_tw.features import admin
@@ -205,6 +206,72 @@ def test_one_request_looks_at_so_many_jobs_and_no_more(
     assert [page["examined"] for page in pages] == [400, 400, 300]
     assert [page["matched"] for page in pages] == [0, 0, 1]
     assert [len(page["jobs"]) for page in pages] == [0, 0, 1]
+
+
+@pytest.mark.parametrize("subcommand", ["LIST", "SHOW"])
+def test_empty_queues_are_passed_over_in_slices(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, subcommand: str
+) -> None:
+    monkeypatch.setattr(views, "_NAMES", 50)
+    for number in range(1000):
+        engine.push("the-job-1" if number == 700 else "", queue=f"q{number}")
+    assert len(engine.jids(*(f"q{number}" for number in range(1000) if number != 700))) == 999
+    walked: list[tuple[Place, str]] = []
+    original = engine.manager.views.walk
+
+    def walk(place: Place, queue: str, after: views.Mark | None) -> views.Walk:
+        walked.append((place, queue))
+        return original(place, queue, after)
+
+    monkeypatch.setattr(engine.manager.views, "walk", walk)
+    task = Task(subcommand.encode() + b' {"jid":"the-job-1","filter":{"queue":"q700"}}', engine.manager, None)
+    assert len(list(task.steps())) >= 1000 // 50
+    page = body(task.reply())
+    assert [view["job"]["jid"] for view in page["jobs"] if view["place"] == "queued"] == ["the-job-1"]
+    assert page["size"] == 1000
+    assert [queue for place, queue in walked if place is Place.QUEUED] == ["q700"]
+
+
+def test_queues_that_are_emptied_meanwhile_are_passed_over_in_slices(engine: Engine) -> None:
+    names = [f"q{number}" for number in range(1000)]
+    for name in names:
+        engine.push(queue=name)
+    engine.commit()
+    task = Task(b'LIST {"limit":1000}', engine.manager, None)
+    steps = task.steps()
+    next(steps)
+    engine.manager.remove_queues(names)
+    assert len(list(steps)) == 10, "one for each hundred queues"
+    assert body(task.reply())["jobs"] == []
+
+
+def test_working_jobs_that_end_meanwhile_are_passed_over_in_slices(engine: Engine) -> None:
+    for _ in range(1000):
+        engine.push(retry=-1)
+    assert len(engine.jids()) == 1000
+    task = Task(b'LIST {"place":"working","limit":1000}', engine.manager, None)
+    steps = task.steps()
+    next(steps)
+    for number in range(1, 1001):
+        engine.fail(f"job-{number:04}")
+    assert len(list(steps)) == 4
+    assert len(body(task.reply())["jobs"]) == 200
+
+
+@pytest.mark.parametrize("limit", [1, 3, 1000])
+def test_everything_is_listed_in_order_by_pages_over_many_queues(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, limit: int
+) -> None:
+    monkeypatch.setattr(views, "_NAMES", 7)
+    for number in range(60):
+        engine.push(queue=f"q{number}")
+        engine.push(f"later-{number:03}", queue=f"q{number}", at=LATER)
+    assert len(engine.jids(*(f"q{number}" for number in range(0, 60, 4)))) == 15
+    queued = sorted((f"q{number}", f"job-{number + 1:04}") for number in range(60) if number % 4)
+    jids = listed(engine, limit=limit)
+    assert jids[15:60] == [jid for _, jid in queued]
+    assert jids[60:] == [f"later-{number:03}" for number in range(60)]
+    assert len(set(jids[:15])) == 15
 
 
 def test_a_limit_of_nothing_only_counts(engine: Engine) -> None:

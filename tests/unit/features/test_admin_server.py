@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from faktory_tw.core import views
 from faktory_tw.core.workers import State
 from faktory_tw.features.admin import Task
 from faktory_tw.times import rfc3339
@@ -42,6 +43,38 @@ def test_ten_thousand_queues_are_gone_through_in_slices_from_disk(engine: Engine
     queues = body(task.reply())["queues"]
     assert [queue["name"] for queue in queues] == [f"q{number:04}" for number in range(1000)]
     assert {queue["latency"] for queue in queues} == {7.0}
+
+
+@pytest.mark.parametrize("limit", [1, 7, 60, 61, 1000, None])
+def test_queues_are_told_in_pages(engine: Engine, monkeypatch: pytest.MonkeyPatch, limit: int | None) -> None:
+    monkeypatch.setattr(views, "_NAMES", 9)
+    for number in range(60):
+        engine.push(queue=f"q{number}")
+    names: list[str] = []
+    page = carry_out(engine, "QUEUES", limit=limit)
+    while page["next"] is not None:
+        assert len(page["queues"]) == limit
+        names += [queue["name"] for queue in page["queues"]]
+        page = carry_out(engine, "QUEUES", limit=limit, after=page["next"])
+    assert page["queues"], "no page is asked for in vain"
+    names += [queue["name"] for queue in page["queues"]]
+    assert names == sorted(f"q{number}" for number in range(60))
+
+
+def test_one_reply_tells_a_thousand_queues_at_most_and_names_are_put_in_order_in_slices(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(views, "_NAMES", 50)
+    for number in range(1100):
+        engine.push(queue=f"q{number:04}")
+    task = Task(b"QUEUES", engine.manager, None)
+    assert len(list(task.steps())) >= 1100 // 50 - 1 + 1000 // 100 - 1
+    page = body(task.reply())
+    assert (len(page["queues"]), page["next"], page["pushes_refused"]) == (1000, "q0999", "")
+    engine.manager.remove_queues(["q0999"])
+    rest = carry_out(engine, "QUEUES", after=page["next"])
+    assert [queue["name"] for queue in rest["queues"]] == [f"q{number}" for number in range(1000, 1100)]
+    assert rest["next"] is None
 
 
 def test_why_pushes_are_refused_is_told(engine: Engine) -> None:
@@ -114,6 +147,7 @@ class Backups:
         self.count = 0
         self.running = False
         self.at_once = False
+        self.listing: list[Callable[[list[Any], str], None]] = []
         self._done: Callable[..., None] = lambda: None
 
     def begin(self, done: Callable[..., None]) -> None:
@@ -130,8 +164,11 @@ class Backups:
             self.last = SimpleNamespace(name="faktory-1.db", taken_at=NOON, size_bytes=10, jobs=3, verified=True)
         self._done()
 
-    def list(self) -> list[Any]:
-        return [self.last] if self.last else []
+    def list_soon(self, done: Callable[[list[Any], str], None]) -> None:
+        self.listing.append(done)
+
+    def listed(self, error: str = "") -> None:
+        self.listing.pop(0)([self.last] if self.last else [], error)
 
 
 VIEW = {"name": "faktory-1.db", "taken_at": rfc3339(NOON), "size_bytes": 10, "jobs": 3, "verified": True}
@@ -144,14 +181,21 @@ def talk(house: House) -> Talk:
     return house.talk()
 
 
+def listed(talk: Talk, error: str = "") -> dict[str, Any]:
+    """The reply to ADMIN BACKUPS, which comes when another thread has looked at them."""
+    assert talk.say(b"ADMIN BACKUPS {}") is None
+    assert talk.later == []
+    talk.session.server.backups.listed(error)
+    return body(talk.later.pop())
+
+
 def test_a_backup_is_answered_when_it_is_made(house: House, talk: Talk) -> None:
     backups: Backups = house.server.backups
     assert talk.say(b"ADMIN BACKUP {}") is None
     assert talk.later == []
     backups.end()
     assert body(talk.later.pop()) == VIEW
-    listed = body(talk.say(b"ADMIN BACKUPS"))
-    assert listed == {"backups": [VIEW], "running": False, "count": 1, "last_error": ""}
+    assert listed(talk) == {"backups": [VIEW], "running": False, "count": 1, "last_error": ""}
 
 
 def test_a_backup_that_fails_is_an_error_later_or_at_once(house: House, talk: Talk) -> None:
@@ -159,9 +203,20 @@ def test_a_backup_that_fails_is_an_error_later_or_at_once(house: House, talk: Ta
     talk.say(b"ADMIN BACKUP {}")
     backups.end("the disk is full")
     assert talk.later == [b"-ERR the backup failed: the disk is full\r\n"]
-    assert body(talk.say(b"ADMIN BACKUPS"))["last_error"] == "the disk is full"
+    talk.later.clear()
+    assert listed(talk)["last_error"] == "the disk is full"
     backups.at_once = True
     assert talk.say(b"ADMIN BACKUP {}") == b"-ERR the backup failed: no room\r\n"
+
+
+def test_backups_that_cannot_be_listed_are_told_with_why_but_not_in_place_of_a_failure(
+    house: House, talk: Talk
+) -> None:
+    backups: Backups = house.server.backups
+    assert listed(talk, "no access") == {"backups": [], "running": False, "count": 0, "last_error": "no access"}
+    assert backups.last_error == ""
+    backups.last_error = "no room"
+    assert listed(talk, "no access")["last_error"] == "no room"
 
 
 def test_two_backups_at_once_are_refused(talk: Talk) -> None:
@@ -187,6 +242,11 @@ def test_a_connection_goes_on_after_a_backup(house: House) -> None:
     assert client.heard().count(b"$") == 2
     backups.at_once = True
     assert client.ask(b"ADMIN BACKUP").startswith(b"-ERR the backup failed")
+    client.say(b"ADMIN BACKUPS", b"ADMIN WORKERS")
+    assert client.heard() == b""
+    backups.listed()
+    house.reactor.turn()
+    assert client.heard().count(b"$") == 2
     assert client.ask(b"ADMIN WORKERS").startswith(b"$")
 
 
@@ -212,6 +272,8 @@ def test_a_connection_goes_on_after_a_backup(house: House) -> None:
         (b'ADMIN LIST {"after":"limbo//1/1"}', '"after" must be the "next" of an earlier reply'),
         (b'ADMIN LIST {"place":"dead","after":"retries//1.0/1"}', '"after" must be the "next" of an earlier reply'),
         (b"ADMIN SHOW {}", "ADMIN SHOW needs a jid"),
+        (b'ADMIN QUEUES {"limit":0}', "limit must be a whole number from 1 to 1000"),
+        (b'ADMIN QUEUES {"limit":1001}', "limit must be a whole number from 1 to 1000"),
         (b'ADMIN DELETE {"place":"queued","queue":"default"}', "ADMIN DELETE needs a set: scheduled, retries or dead"),
         (b"ADMIN RETRY {}", "ADMIN RETRY needs a set"),
         (b'ADMIN KILL {"place":"dead"}', "these jobs are dead already"),

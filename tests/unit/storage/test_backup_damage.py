@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from faktory_tw.storage.backup import BackupError, find, list_backups, verify
+from faktory_tw.storage import backup
+from faktory_tw.storage.backup import UNKNOWN_JOBS, Backup, BackupError, find, list_backups, purge, verify
 from faktory_tw.storage.sqlite import SQLiteStore
 from tests.unit.doubles import NOON
 from tests.unit.storage.backups import NAME, execute, overwrite, take, without_facts
@@ -73,8 +75,48 @@ def test_a_backup_that_lost_what_is_known_of_it_is_listed_and_can_be_used(
     if facts is not None:
         Path(f"{path}.json").write_bytes(facts)
     [listed] = list_backups(directory)
-    assert (listed.name, listed.taken_at, listed.jobs, listed.verified) == (NAME, NOON, 100, False)
+    assert (listed.name, listed.taken_at, listed.jobs, listed.verified) == (NAME, NOON, UNKNOWN_JOBS, False)
     assert verify(path).verified
-    assert find(directory, "latest") == listed
+    assert verify(path).jobs == 100
+    assert find(directory, "latest") == find(directory, NAME) == replace(listed, jobs=100)
     path.write_bytes(b"nonsense")
-    assert list_backups(directory)[0].jobs == 0
+    assert find(directory, "latest").jobs == 0
+
+
+def test_no_backup_is_opened_to_be_listed(
+    filled: SQLiteStore, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path) -> int:
+        raise AssertionError(f"{path} was opened")
+
+    without_facts(take(filled, directory))
+    monkeypatch.setattr(backup, "count_jobs", refuse)
+    assert [one.name for one in list_backups(directory)] == [NAME]
+
+
+def test_what_cannot_be_looked_at_or_is_no_file_is_not_listed_and_in_nobodys_way(
+    filled: SQLiteStore, directory: Path
+) -> None:
+    first = take(filled, directory)
+    (directory / "faktory-20990101T000000Z.db").symlink_to("nowhere")
+    (directory / "faktory-20990102T000000Z.db").mkdir()
+    assert list_backups(directory) == [first]
+    second = take(filled, directory, NOON + 1)
+    assert find(directory, "latest") == second
+    assert purge(directory, 1) == [first]
+    assert list_backups(directory) == [second]
+
+
+def test_a_backup_that_goes_while_they_are_listed_is_not_listed(
+    filled: SQLiteStore, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone, stays = take(filled, directory), take(filled, directory, NOON + 1)
+    look_at = backup._look_at
+
+    def delete_first(path: Path) -> Backup:
+        gone.path.unlink(missing_ok=True)
+        return look_at(path)
+
+    monkeypatch.setattr(backup, "_look_at", delete_first)
+    monkeypatch.setattr(os, "listdir", lambda _: [gone.name, stays.name])
+    assert list_backups(directory) == [stays]
