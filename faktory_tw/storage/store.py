@@ -97,7 +97,7 @@ class Batch:
     """The changes between two commits.
 
     ``number`` grows by one a batch. ``flushed`` says that everything older is to be forgotten first. In ``queues`` and
-    ``workers`` the value None stands for a row to delete. ``content_bytes`` counts bodies, failures and wids, those of
+    ``workers`` the value None stands for a row to delete. ``content_bytes`` counts bodies, failures and names, those of
     places that were replaced or removed again in the same batch included.
     """
 
@@ -120,7 +120,7 @@ class Batch:
     def add(self, record: JobRecord) -> None:
         """A job was pushed."""
         self.jobs[record.id] = record
-        self.content_bytes += len(record.body)
+        self.content_bytes += len(record.body) + len(record.queue)
 
     def move(self, record: PlaceRecord) -> None:
         """A job is in another place now, or its place changed."""
@@ -133,7 +133,7 @@ class Batch:
         if record is None:
             self.removed[job_id] = None
         else:
-            self.content_bytes -= len(record.body)
+            self.content_bytes -= len(record.body) + len(record.queue)
         self.places.pop(job_id, None)
 
     def flush(self) -> None:
