@@ -7,7 +7,11 @@ from tests.planted.fault import Area, Fault
 COMMITTER = "committer.py"
 
 AREA = Area(
-    tests=("tests/unit/test_committer.py", "tests/unit/test_protocol_replies.py"),
+    tests=(
+        "tests/unit/test_committer.py",
+        "tests/unit/test_committer_threads.py",
+        "tests/unit/test_protocol_replies.py",
+    ),
     faults=(
         # -- replies ---------------------------------------------------------------------------------------------------
         Fault(

@@ -17,10 +17,11 @@ from hypothesis import HealthCheck, settings
 from faktory_tw.storage import database
 from tests.unit.doubles import Engine, FakeClock, MakeEngine
 from tests.unit.house import House
+from tests.unit.office import connection, office
 from tests.unit.stage import Stage
 from tests.unit.statsd_network import begin, network
 
-__all__ = ["begin", "network"]  # fixtures of several files
+__all__ = ["begin", "connection", "network", "office"]  # fixtures of several files
 
 _EXAMPLES = int(os.environ.get("FAKTORY_TW_EXAMPLES", "0"))
 _SLOW_IS_NO_DEFECT = [HealthCheck.too_slow, HealthCheck.data_too_large]
