@@ -123,7 +123,7 @@ class _Begun(Exception):
 
 def _list(options: argparse.Namespace) -> int:
     if options.directory or options.backup_directory or options.config:
-        found = [_view(backup) for backup in _offline(storage.list_backups, _backup_directory(options))]
+        found = [backup.told() for backup in _offline(storage.list_backups, _backup_directory(options))]
         last_error = ""
     else:
         with common.connect(options) as connection:
@@ -149,16 +149,6 @@ def _list(options: argparse.Namespace) -> int:
     if last_error:
         out(f"The last one failed: {last_error}")
     return 0
-
-
-def _view(backup: Backup) -> dict[str, Any]:
-    return {
-        "name": backup.name,
-        "taken_at": rfc3339(backup.taken_at),
-        "size_bytes": backup.size_bytes,
-        "jobs": backup.jobs,
-        "verified": backup.verified,
-    }
 
 
 # -- a directory -------------------------------------------------------------------------------------------------------
@@ -189,7 +179,7 @@ def _verify(options: argparse.Namespace) -> int:
         progress.update(backup.size_bytes)
         backup = _offline(storage.verify, backup.path)
     if options.json:
-        out_json(_view(backup))
+        out_json(backup.told())
     else:
         out(f"{backup.name} is whole: {plural(backup.jobs)}, {size(backup.size_bytes)}")
     return 0
@@ -200,7 +190,7 @@ def _purge(options: argparse.Namespace) -> int:
     old = len(_offline(storage.list_backups, directory)) - options.keep
     if old > 0 and not confirmed(f"Delete up to {plural(old, 'backup')} in {directory}?", yes=options.yes):
         return 1
-    deleted = [_view(backup) for backup in _offline(storage.purge, directory, options.keep)]
+    deleted = [backup.told() for backup in _offline(storage.purge, directory, options.keep)]
     if options.json:
         out_json({"deleted": deleted})
     else:

@@ -275,7 +275,7 @@ class Task:
         def begin(deliver: Callable[[bytes], object]) -> None:
             def done(found: Sequence[Any], error: str) -> None:
                 self._result = {
-                    "backups": [backup_view(backup) for backup in found],
+                    "backups": [backup.told() for backup in found],
                     "running": backups.running,
                     "count": backups.count,
                     "last_error": backups.last_error or error,
@@ -296,7 +296,7 @@ class Task:
                 if backups.last_error or backups.last is None:
                     deliver(wire_error(CommandError(f"the backup failed: {backups.last_error}")))
                 else:
-                    deliver(bulk(msgspec.json.encode(backup_view(backups.last))))
+                    deliver(bulk(msgspec.json.encode(backups.last.told())))
 
             try:
                 backups.begin(done)
@@ -412,15 +412,4 @@ def worker_view(view: WorkerView) -> dict[str, Any]:
         "connections": worker.connections,
         "busy": view.busy,
         "beat_age": None if view.beat_age is None else round(view.beat_age, 1),
-    }
-
-
-def backup_view(backup: Any) -> dict[str, Any]:
-    """A backup as the protocol tells it."""
-    return {
-        "name": backup.name,
-        "taken_at": rfc3339(backup.taken_at),
-        "size_bytes": backup.size_bytes,
-        "jobs": backup.jobs,
-        "verified": backup.verified,
     }

@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -35,7 +36,7 @@ from faktory_tw.storage.snapshot import (
     examine,
     explained,
 )
-from faktory_tw.times import parse_rfc3339
+from faktory_tw.times import parse_rfc3339, rfc3339
 
 __all__ = [
     "Backup",
@@ -75,6 +76,16 @@ class Backup:
     jobs: int
     verified: bool
     number: int = 0
+
+    def told(self) -> dict[str, Any]:
+        """As it is told in JSON."""
+        return {
+            "name": self.name,
+            "taken_at": rfc3339(self.taken_at),
+            "size_bytes": self.size_bytes,
+            "jobs": self.jobs,
+            "verified": self.verified,
+        }
 
 
 @dataclass(frozen=True)

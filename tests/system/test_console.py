@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from tests.requirements import require_module
 from tests.system.conftest import MakeServer
 from tests.system.fwp import job
 from tests.system.server import Server, clean_environment, eventually
@@ -358,6 +359,7 @@ def test_a_server_that_ends_in_the_middle_is_told(server: Server, console: Conso
 
 
 def test_a_server_behind_tls_is_asked_when_its_authority_is_trusted(make_server: MakeServer) -> None:
+    require_module("OpenSSL")
     server = make_server(start=False)
     (server.config_directory / "conf.d").mkdir()
     (server.config_directory / "conf.d" / "tls.toml").write_text('[faktory]\ntls_binding = "127.0.0.1:0"\n')

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from faktory_tw.systemd import Notifier
+from tests.requirements import missing
 
 
 class Clock:
@@ -52,7 +53,7 @@ def systemd(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Systemd]
     short = os.path.relpath(tmp_path / "notify")  # a path of a Unix socket has a hundred characters
     address = f"@faktory-tw-test-{os.getpid()}" if request.param == "abstract" else os.path.abspath(short)
     if len(address) > 100:
-        pytest.skip(f"the path of the socket is too long for a Unix socket: {address}")
+        missing(f"the path of the socket is too long for a Unix socket: {address}")
     listener = Systemd(address)
     yield listener
     listener.socket.close()

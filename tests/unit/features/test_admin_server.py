@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from types import SimpleNamespace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +11,7 @@ import pytest
 from faktory_tw.core import views
 from faktory_tw.core.workers import State
 from faktory_tw.features.admin import Task
+from faktory_tw.storage.backup import Backup
 from faktory_tw.times import rfc3339
 from tests.unit.doubles import NOON, Engine
 from tests.unit.features.test_admin import body, carry_out, filled
@@ -161,7 +162,7 @@ class Backups:
         self.last_error = error
         if not error:
             self.count += 1
-            self.last = SimpleNamespace(name="faktory-1.db", taken_at=NOON, size_bytes=10, jobs=3, verified=True)
+            self.last = Backup("faktory-1.db", Path("faktory-1.db"), NOON, 10, 3, True)
         self._done()
 
     def list_soon(self, done: Callable[[list[Any], str], None]) -> None:
