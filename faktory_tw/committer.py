@@ -36,7 +36,7 @@ class Condition(NamedTuple):
     busy: bool
     broken: bool
     flying: int
-    waiting: int  # connections whose replies wait for the open batch
+    waiting: int  # connections, and others, that wait for the open batch
     held: int  # those replies
     records: int  # in the open batch
 
@@ -48,6 +48,17 @@ class Recipient(Protocol):
 
     def send_committed(self, outbox: Outbox, replies: list[bytes]) -> None:
         """These replies may leave, in one write."""
+
+
+class _Awaiting:
+    """Somebody without a connection who waits for a batch; see :meth:`Committer.when_written`."""
+
+    def __init__(self, done: Callable[[], None]) -> None:
+        self.outbox: Outbox | None = None
+        self._done = done
+
+    def send_committed(self, outbox: Outbox, replies: list[bytes]) -> None:  # noqa: ARG002 - a Recipient
+        self._done()
 
 
 class Committer:
@@ -103,6 +114,21 @@ class Committer:
             return 1
         replies.append(reply)
         return len(replies)
+
+    def when_written(self, done: Callable[[], None]) -> None:
+        """Call ``done`` when all changes recorded so far are on disk; never, if the store fails before.
+
+        It is called in the reactor's thread and after this method has returned, also when there is nothing to write.
+        """
+        if self._broken:
+            return
+        if self._store.batch:
+            self._outbox[_Awaiting(done)] = []
+            self.commit_soon()
+        elif self._flying is not None:
+            self._flying[_Awaiting(done)] = []
+        else:
+            self._soon(done)
 
     def commit_soon(self) -> None:
         """Write the open batch when this turn of the reactor is over, or as soon as the thread is idle again."""

@@ -25,6 +25,13 @@ DEFAULT_WEB_BINDING = "localhost:7420"
 BACKUP_SECONDS = 3600  # outside development, unless set
 FEWEST_BACKUP_SECONDS = 300
 
+# The key of each in the files, by its field; with "_file" after it, that of the file which holds it.
+_PASSWORDS = {
+    "password": "faktory.password",
+    "web_password": "web.password",
+    "web_read_only_password": "web.read_only_password",
+}
+
 CheckAddress = Callable[[str], object]
 
 
@@ -82,6 +89,7 @@ class Settings:
     min_free_disk_bytes: int = 64 * MIB
     reclaim_dead_workers: bool = True
     web_password: str | None = field(default=None, repr=False)  # None: the same as of clients
+    web_read_only_password: str | None = field(default=None, repr=False)  # None: nobody only looks
     backup_seconds: int = 0  # between two automatic backups; 0: none
     backup_keep: int = 24
     backup_directory: Path | None = None  # None: `backups` in the data directory
@@ -216,6 +224,7 @@ class _Reading:
         self._values.setdefault("directory", data)
         self._values.setdefault("backup_seconds", 0 if name == "development" else BACKUP_SECONDS)
         self._take_passwords(name, config, tree)
+        self._refuse_open_reading()
         settings = replace(Settings(name, data, config, None), **self._values)
         self._refuse_tls(settings)
         return Loaded(settings, tuple(self.warnings), self._origins)
@@ -282,7 +291,7 @@ class _Reading:
             self._check_addresses((read,) if isinstance(read, str) else read or (), "" if name == origin else origin)
         if setting.field == "backup_seconds":
             read = self._at_least_five_minutes(read, name, value)
-        if setting.field in ("password", "web_password"):
+        if setting.field in _PASSWORDS:
             self._secrets[setting.key] = (read, origin)
         else:
             self._keep(setting.field, read, origin)
@@ -310,13 +319,13 @@ class _Reading:
     # -- secrets and TLS -------------------------------------------------------------------------------------------
 
     def _take_passwords(self, name: str, config: Path, tree: Tree) -> None:
-        for section, key in (("faktory", "password"), ("web", "web_password")):
-            found = self._password(section, config / "password" if section == "faktory" else None)
+        for field_name, key in _PASSWORDS.items():
+            found = self._password(field_name, config / "password" if field_name == "password" else None)
             if found is not None:
-                self._keep(key, *found)
-            written, _ = self._secrets.get(f"{section}.password", ("/", ""))
+                self._keep(field_name, *found)
+            written, _ = self._secrets.get(key, ("/", ""))
             if not written.startswith("/"):
-                self._warn_of(tree.file(section, "password"))
+                self._warn_of(tree.file(*key.split(".")))
         skip = self._environ.get("FAKTORY_SKIP_PASSWORD", "").lower() in ("1", "true", "yes")
         missing = "password" not in self._values and "password" not in self._refused
         if name != "development" and missing and not skip:
@@ -325,9 +334,28 @@ class _Reading:
                 f"it), or write it to {config / 'password'}; FAKTORY_SKIP_PASSWORD=1 goes without"
             )
 
-    def _password(self, section: str, fallback: Path | None) -> tuple[str, str] | None:
-        """The password of a section, and where it is from; a variable wins over the files, ``fallback`` is the last."""
-        key, file_key = f"{section}.password", f"{section}.password_file"
+    def _refuse_open_reading(self) -> None:
+        """A password that only lets people look is worth nothing where everybody may do more."""
+        reading, key = self._values.get("web_read_only_password"), _PASSWORDS["web_read_only_password"]
+        if reading is None or self._refused & {"password", "web_password"}:
+            return
+        origin = self._origins["web_read_only_password"]
+        if self._values.get("web_password", self._values.get("password")) is None:
+            self.problems.append(
+                f"{key} ({origin}) is set, but no password for those who may change something: set web.password or "
+                "faktory.password, too, or everybody could; or leave it out"
+            )
+        for field_name in ("password", "web_password"):
+            if reading == self._values.get(field_name):
+                self.problems.append(
+                    f"{key} ({origin}) is the same as {_PASSWORDS[field_name]} ({self._origins[field_name]}): choose another "
+                    "one, which you can give to people who may only look"
+                )
+
+    def _password(self, field_name: str, fallback: Path | None) -> tuple[str, str] | None:
+        """A password, and where it is from; a variable wins over the files, ``fallback`` is the last."""
+        key = _PASSWORDS[field_name]
+        file_key = f"{key}_file"
         variable = BY_KEY[key].variable
         if key in self._secrets and file_key in self._secrets:
             self.problems.append(
@@ -346,7 +374,7 @@ class _Reading:
             return self._read_password(Path(secret), origin)
         except ValueError as error:
             self.problems.append(str(error))
-            self._refused.add("password" if section == "faktory" else "web_password")
+            self._refused.add(field_name)
             return None
 
     def _read_password(self, path: Path, origin: str = "the configuration directory") -> tuple[str, str]:

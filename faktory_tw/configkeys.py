@@ -334,6 +334,24 @@ SETTINGS = (
         reloads=True,
     ),
     Setting(
+        "web.read_only_password",
+        "web_read_only_password",
+        SECRET,
+        "A second password of HTTP, for people who see everything and change nothing. One that begins with / names a file.",
+        default="none",
+        variable="FAKTORY_WEB_READ_ONLY_PASSWORD",
+        reloads=True,
+        secret=True,
+    ),
+    Setting(
+        "web.read_only_password_file",
+        "web_read_only_password",
+        SECRET_PATH,
+        "The file that holds it, instead of web.read_only_password.",
+        default="none",
+        reloads=True,
+    ),
+    Setting(
         "queues.max_size",
         "max_queue_size",
         whole_number(0),
@@ -413,7 +431,7 @@ SETTINGS = (
 )
 
 BY_KEY = {setting.key: setting for setting in SETTINGS if setting.key}
-BY_FIELD = {setting.field: setting for setting in SETTINGS if not setting.key.endswith(".password_file")}
+BY_FIELD = {setting.field: setting for setting in SETTINGS if not setting.key.endswith("password_file")}
 BY_OPTION = {setting.option: setting for setting in SETTINGS if setting.option}
 SECTIONS: dict[str, tuple[str, ...]] = {
     section: tuple(key.split(".")[1] for key in BY_KEY if key.startswith(section + "."))

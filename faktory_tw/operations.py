@@ -72,6 +72,8 @@ class Operations:
         self._committer = committer
         settings, server = self._settings, self._server
         server.metrics = self.metrics
+        server.settings = settings
+        server.store_facts = store.facts
         self._backups = server.backups = Backups(
             store.path, settings, self._log, self._run_in_thread, store.checkpoint_soon
         )
@@ -152,8 +154,9 @@ class Operations:
     def _apply(self, settings: Settings) -> None:
         self._settings = settings
         server = self._server
+        server.settings = settings
         server.manager.limit(limits_of(settings))
-        server.change_passwords(settings.password, settings.web_password)
+        server.change_passwords(settings.password, settings.web_password, settings.web_read_only_password)
         server.description = settings.description
         self._factory.max_connections = settings.max_connections
         self._factory.max_line_bytes = settings.max_line_bytes

@@ -12,12 +12,15 @@ import platform
 import secrets
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from faktory_tw import __version__
+from faktory_tw.config import Settings
+from faktory_tw.configkeys import MIB
 from faktory_tw.core.manager import Clock, JobManager
+from faktory_tw.recent import RecentTimes
 from faktory_tw.times import rfc3339
 from faktory_tw.wire import CommandError
 
@@ -25,6 +28,7 @@ SPOKEN_VERSION = "1.9.4"  # clients test it: the Faktory whose protocol this is
 _FEWEST_ITERATIONS = 4000
 _ITERATIONS = 4096
 _CHALLENGE_SECONDS = 1.0
+_LONGEST_LINE = 64 * MIB  # until there are settings
 
 Slices = Callable[[Iterator[None], Callable[[CommandError | None], None]], None]
 _PAGE_KIB = os.sysconf("SC_PAGE_SIZE") // 1024
@@ -52,8 +56,18 @@ class Challenge:
         return password_hash(self._password, self.salt, self.iterations)
 
 
-class Scraped(Protocol):
-    """What is told of the server to a monitoring system."""
+class Room(Protocol):
+    """The disk as it was last looked at: bytes that are free, and below how many of them PUSH is refused."""
+
+    free: int
+    least: int
+
+
+class Measured(Protocol):
+    """What is measured of the server, for a monitoring system and for people."""
+
+    recent_commits: RecentTimes
+    room: Room
 
     def scrape(self) -> Iterator[bytes]:
         """The text, in pieces; each takes some milliseconds at most."""
@@ -64,7 +78,8 @@ class Server:
 
     ``run_in_slices(steps, finish)`` runs an iterator, one step a turn, and then calls ``finish`` with None, or with
     the CommandError that a step raised. ``password`` None: clients need none. ``web_password`` None: it is that of the
-    clients.
+    clients; who has the ``read_only_password`` sees everything in the web UI and changes nothing. ``when_written(done)``
+    is the committer's, once the service has set it: it calls ``done`` when all that was changed so far is on disk.
     """
 
     def __init__(
@@ -83,6 +98,7 @@ class Server:
         self.password = password
         self.description = description
         self.web_password = web_password
+        self.read_only_password: str | None = None
         self.connections = 0
         self.accepted_connections = 0
         self.refused_connections: defaultdict[str, int] = defaultdict(int)  # by reason
@@ -92,8 +108,11 @@ class Server:
         self.durability = ""
         self.stopping = False
         self.store_failed = False
-        self.metrics: Scraped | None = None
+        self.metrics: Measured | None = None
         self.backups: Any = None  # a faktory_tw.backups.Backups, once the service has made one
+        self.when_written: Callable[[Callable[[], None]], None] = _at_once
+        self.settings: Settings | None = None  # those in force, once the service has told them
+        self.store_facts: Callable[[], Mapping[str, str | int]] = dict  # what the store tells administrators
         self._log_flush = log_flush
         self._started_at = clock.monotonic()
         self._challenge = Challenge("")
@@ -111,9 +130,12 @@ class Server:
             self._challenge_until = now + _CHALLENGE_SECONDS
         return self._challenge
 
-    def change_passwords(self, password: str | None, web_password: str | None) -> None:
+    def change_passwords(
+        self, password: str | None, web_password: str | None, read_only_password: str | None = None
+    ) -> None:
         """Ask for other passwords from now on; who is connected stays so."""
         self.password, self.web_password = password, web_password
+        self.read_only_password = read_only_password
         self._challenge_until = self.clock.monotonic()
 
     def flush(self) -> None:
@@ -131,10 +153,25 @@ class Server:
         """When the server was started, in monotonic seconds."""
         return self._started_at
 
-    def admits_to_web(self, password: bytes) -> bool:
-        """Whether this is the password of the web UI. How long it takes to say so tells nothing of the right one."""
+    def web_role(self, password: bytes) -> Literal["operator", "reader"] | None:
+        """What somebody with this password may do in the web UI; None: nothing, the password is wrong.
+
+        How long it takes to say so tells nothing of the right ones, their length included. Without a password everybody
+        is an operator.
+        """
         wanted = self.password if self.web_password is None else self.web_password
-        return wanted is None or hmac.compare_digest(password, wanted.encode())
+        if wanted is None:
+            return "operator"
+        is_operator = _is_same(password, wanted)
+        is_reader = self.read_only_password is not None and _is_same(password, self.read_only_password)
+        if is_operator:
+            return "operator"
+        return "reader" if is_reader else None
+
+    @property
+    def max_line_bytes(self) -> int:
+        """The longest command, and the longest job, that is accepted."""
+        return _LONGEST_LINE if self.settings is None else self.settings.max_line_bytes
 
     def obstacles(self) -> list[str]:
         """Why the server takes no jobs at the moment; empty when it does. The texts may be told to anybody."""
@@ -224,6 +261,16 @@ class Server:
         if backups.last is not None:
             told.update(last_at=rfc3339(backups.last.taken_at), size=backups.last.size_bytes, jobs=backups.last.jobs)
         return told
+
+
+def _is_same(given: bytes, wanted: str) -> bool:
+    """Compare by hashes, which are of one length."""
+    return hmac.compare_digest(hashlib.sha256(given).digest(), hashlib.sha256(wanted.encode()).digest())
+
+
+def _at_once(done: Callable[[], None]) -> None:
+    """Stands for a committer where there is no disk to wait for."""
+    done()
 
 
 def resident_kib() -> int:

@@ -154,6 +154,7 @@ class FaktoryService(Service):
             self._log_flush,
             settings.web_password,
         )
+        self.server.read_only_password = settings.web_read_only_password
         self.server.durability = settings.durability
         self._disk = DiskWatch(settings.directory, settings.min_free_disk_bytes, self.manager, self._log)
         self._disk.look()
@@ -165,6 +166,7 @@ class FaktoryService(Service):
             turns, store, self.manager.seal, self.fail, self._one_client, self._operations.metrics.committed
         )
         self._committer.start()
+        self.server.when_written = self._committer.when_written
         self._factory = FaktoryFactory(
             self._reactor,
             self.server,

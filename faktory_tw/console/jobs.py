@@ -1,4 +1,4 @@
-"""``list``, ``show``, ``requeue``, ``kill`` and ``delete``: looking at jobs, and doing something with those of a set."""
+"""``list``, ``show``, ``requeue``, ``kill``, ``delete`` and ``priority``: looking at jobs, and doing something with them."""
 
 from __future__ import annotations
 
@@ -16,8 +16,23 @@ _PLACES = ("queued", *_SETS, "working")
 _PAGE = 500
 _SHORT_BYTES = 80  # of arguments, in a table
 _MUTATIONS = {"RETRY": "requeue", "KILL": "kill", "DELETE": "discard"}
-_DONE = {"RETRY": "put into the queue", "KILL": "moved to the dead", "DELETE": "deleted"}
-_ASKED = {"RETRY": "Put {} into the queue now", "KILL": "Move {} to the dead", "DELETE": "Delete {}"}
+_DONE = {
+    "RETRY": "put into the queue",
+    "KILL": "moved to the dead",
+    "DELETE": "deleted",
+    "PRIORITY": "moved to another priority",
+}
+_ASKED = {
+    "RETRY": "Put {} into the queue now",
+    "KILL": "Move {} to the dead",
+    "DELETE": "Delete {}",
+    "PRIORITY": "Give another priority to {}",
+}
+_CHANGED = {
+    "RETRY": _SETS,
+    "KILL": ("queued", "scheduled", "retries"),
+    "DELETE": ("queued", *_SETS),
+}
 
 
 def add(commands: Any) -> None:
@@ -34,23 +49,33 @@ def add(commands: Any) -> None:
     for name, verb, summary in (
         ("requeue", "RETRY", "put jobs of a set into their queues now"),
         ("retry", "RETRY", "the same as requeue"),
-        ("kill", "KILL", "move jobs of a set to the dead"),
-        ("delete", "DELETE", "delete jobs of a set"),
+        ("kill", "KILL", "move jobs of a queue or a set to the dead"),
+        ("delete", "DELETE", "delete jobs of a queue or a set"),
     ):
         parser = common.command(commands, name, _change, summary)
-        parser.set_defaults(verb=verb)
-        sets = _SETS[:2] if verb == "KILL" else _SETS
-        parser.add_argument("place", choices=sets, metavar="SET", help=", ".join(sets))
-        parser.add_argument("jids", nargs="*", metavar="JID")
-        _add_filters(parser)
-        parser.add_argument("--all", action="store_true", help="every job of the set")
-        parser.add_argument("--yes", action="store_true", help="do not ask")
+        parser.set_defaults(verb=verb, priority=None)
+        places = _CHANGED[verb]
+        parser.add_argument("place", choices=places, metavar="PLACE", help=", ".join(places))
+        _add_which(parser)
+    parser = common.command(commands, "priority", _change, "give jobs of a queue another priority")
+    parser.set_defaults(verb="PRIORITY", place="queued")
+    parser.add_argument(
+        "priority", type=int, choices=range(1, 10), metavar="PRIORITY", help="1 to 9, the highest first"
+    )
+    _add_which(parser)
+
+
+def _add_which(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("jids", nargs="*", metavar="JID")
+    _add_filters(parser)
+    parser.add_argument("--all", action="store_true", help="every job of the place")
+    parser.add_argument("--yes", action="store_true", help="do not ask")
 
 
 def _add_filters(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--jid", action="append", metavar="JID", help="this job; may be given several times")
     parser.add_argument("--jobtype", metavar="GLOB", help="jobs of this type; *, ? and [a-z] stand for others")
-    parser.add_argument("--queue", metavar="GLOB", help="jobs for this queue")
+    parser.add_argument("--queue", metavar="GLOB", help="jobs for this queue; of the place queued, its name")
     parser.add_argument(
         "--match", metavar="TEXT", help="jobs that have this text anywhere, arguments and error included"
     )
@@ -204,25 +229,45 @@ def _short(text: str) -> str:
 
 
 def _change(options: argparse.Namespace) -> int:
-    verb, place, condition = options.verb, options.place, wanted(options)
+    verb, condition = options.verb, wanted(options)
+    question: dict[str, Any] = {"place": options.place, "filter": condition}
+    if options.place == "queued":
+        question["queue"] = condition.pop("queue", "")
+        if not question["queue"]:
+            raise UsageError("say which queue: --queue NAME")
+    if verb == "PRIORITY":
+        question["priority"] = options.priority
     if bool(condition) == options.all:
         raise UsageError("say which jobs: jids, filters such as --jobtype, or --all, but not --all and others")
     with common.connect(options) as connection:
-        question = {"place": place, "filter": condition}
-        found = count(connection, question) if condition else connection.ask("INFO")["faktory"]["sets"][place]
+        found = _found(connection, question)
         if not found and "jids" in condition:
-            raise ConsoleError(f"none of these jobs is in the set {place}")
-        asked = _ASKED[verb].format(f"{plural(found)} of the set {place}")
+            raise ConsoleError(f"none of these jobs is in {_place(question)}")
+        asked = _ASKED[verb].format(f"{plural(found)} of {_place(question)}")
         changed = 0
         if found and not confirmed(f"{asked}?", yes=options.yes):
             return 1
-        if found and set(condition) <= {"jids"}:
+        if found and options.place in _SETS and set(condition) <= {"jids"}:
             _mutate(connection, options, found)
             changed = found
         elif found:
             changed = sum(page["matched"] for page in pages(connection, f"ADMIN {verb}", question, "changing"))
     out_json({"changed": changed}) if options.json else out(f"{plural(changed)} {_DONE[verb]}.")
     return 0
+
+
+def _found(connection: Connection, question: dict[str, Any]) -> int:
+    """How many jobs are meant."""
+    asked = {name: value for name, value in question.items() if name != "priority"}
+    if question["filter"]:
+        return count(connection, asked)
+    facts = connection.ask("INFO")["faktory"]
+    sizes: dict[str, int] = facts["queues"] if "queue" in question else facts["sets"]
+    return sizes.get(question.get("queue", question["place"]), 0)
+
+
+def _place(question: dict[str, Any]) -> str:
+    return f"the queue {printable(question['queue'])}" if "queue" in question else f"the set {question['place']}"
 
 
 def _mutate(connection: Connection, options: argparse.Namespace, found: int) -> None:

@@ -61,9 +61,9 @@ class Duties:
         rows = {row.id: row for row in found}
         for entry in due[:count]:
             if entry[1] in rows:
-                manager.requeue(place, entry, rows[entry[1]])
+                manager.edits.requeue(place, entry, rows[entry[1]])
             else:
-                manager.discard(place, entry)
+                manager.edits.discard(place, entry)
         counter.cycles += 1
         counter.enqueued += count
         counter.wall_time += self._clock.monotonic() - began
@@ -74,7 +74,7 @@ class Duties:
         now = self._clock.time()
         old = [entry for entry in self._manager.walk(Place.DEAD, None, _SLICE) if entry[0] <= now]
         for entry in old:
-            self._manager.discard(Place.DEAD, entry)
+            self._manager.edits.discard(Place.DEAD, entry)
         counter.cycles += 1
         counter.enqueued += len(old)
         return len(old) == _SLICE

@@ -271,6 +271,13 @@ def complete(payload: Payload, now: float) -> bytes:
     return _encode(payload)
 
 
+def with_priority(body: bytes, priority: int) -> bytes:
+    """The body of a job, with another priority in it."""
+    payload = _decode_payload(body)
+    payload.priority = priority
+    return _encode(payload)
+
+
 def wire_form(job: Job) -> bytes:
     """The job as a worker gets it."""
     if job.failure:

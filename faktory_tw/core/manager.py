@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from faktory_tw.core import job as jobs
 from faktory_tw.core.cache import JobCache
 from faktory_tw.core.duties import Duties
+from faktory_tw.core.edits import Edits
 from faktory_tw.core.history import History
 from faktory_tw.core.hooks import Observer, joined, without
 from faktory_tw.core.job import Job, Payload
@@ -61,6 +62,7 @@ class JobManager:
         self._duties = Duties(self, store, clock, self._limits.reclaim_dead_workers)
         self.sweeper = Sweeper(store, self._cache)
         self.views = Views(self, store, self._cache, clock)
+        self.edits = Edits(self, store, self._cache, self._head_times, clock)
         self.workers = Workers()
         self.history = History()
         self.tasks = self._duties.tasks
@@ -163,6 +165,15 @@ class JobManager:
                 job.body = body  # the delivery that failed had dropped it
         queue.append(job.priority, job.id)
         self._cache.put(job)
+
+    def enter(self, job: Job, recorded: bool = False) -> None:
+        """Put a job, with a new position, into its queue, which is made if it is missing."""
+        queue = self._queues.get(job.queue)
+        if queue is None:
+            queue = self._create_queue(job.queue, job.position)
+        if not recorded:
+            self._record_queued(job, job.position)
+        self._enqueue(queue, job)
 
     # -- commands of workers -------------------------------------------------------------------------------------
 
@@ -302,9 +313,10 @@ class JobManager:
             return
         failure, retry_at = next_failure(job.failure, job.retry, report, now, self._random)
         place, at = (Place.DEAD, now + DEAD_SECONDS) if retry_at is None else (Place.RETRIES, retry_at)
-        self._record_timed(job.id, place, at, job.enqueued_at, failure)
+        self.put_into_set(job.id, place, at, job.enqueued_at, failure)
 
-    def _record_timed(self, job_id: int, place: Place, at: float, enqueued_at: float | None, failure: bytes) -> None:
+    def put_into_set(self, job_id: int, place: Place, at: float, enqueued_at: float | None, failure: bytes) -> None:
+        """Record a job that has left its place as one of a set, and add it there."""
         self._store.batch.move(PlaceRecord(job_id, int(place), job_id, at, enqueued_at, failure, "", None))
         self._sets[place].add(at, job_id)
 
@@ -342,10 +354,11 @@ class JobManager:
 
     def remove_queues(self, names: Sequence[str]) -> None:
         """Drop queues and the jobs in them at once; the rows are swept from the disk in the background."""
-        for queue in self._named(names):
-            self.sweeper.condemn(queue.take_all())
-            del self._queues[queue.name]
-            self._store.batch.queues[queue.name] = None
+        self.edits.remove_queues(self._named(names))
+
+    def forget_queue(self, name: str) -> None:
+        """A queue was emptied and is no more."""
+        del self._queues[name]
 
     def latencies(self, names: Sequence[str]) -> dict[str, float]:
         """Seconds since the next job of each queue was enqueued; 0 for an empty or unknown one. Raises CommandError."""
@@ -389,34 +402,6 @@ class JobManager:
     def read(self, ids: Sequence[int]) -> list[JobRow]:
         """Everything about these jobs; those that are gone are left out."""
         return self._store.read(ids)
-
-    def discard(self, place: Place, entry: tuple[float, int]) -> None:
-        """Drop a job from a set."""
-        if self._sets[place].discard(*entry):
-            self._store.batch.remove(entry[1])
-
-    def kill(self, place: Place, entry: tuple[float, int], row: JobRow) -> None:
-        """Move a job from a set to the dead, for 180 days from now."""
-        if self._sets[place].discard(*entry):
-            at = self._clock.time() + DEAD_SECONDS
-            self._record_timed(row.id, Place.DEAD, at, row.enqueued_at, row.failure)
-
-    def requeue(self, place: Place, entry: tuple[float, int], row: JobRow) -> None:
-        """Put a job from a set into its queue now, at the end of its priority."""
-        if self._sets[place].discard(*entry):
-            self._promote(row, self._clock.time())
-
-    def _promote(self, row: JobRow, now: float) -> None:
-        job = jobs.job_of(row)
-        job.enqueued_at = now
-        job.position = self._next_id
-        self._next_id += 1
-        self._head_times.moved(job.id)
-        queue = self._queues.get(row.queue)
-        if queue is None:
-            queue = self._create_queue(row.queue, job.position)
-        self._record_queued(job, job.position)
-        self._enqueue(queue, job)
 
     # -- periodic duties -----------------------------------------------------------------------------------------
 
@@ -466,6 +451,19 @@ class JobManager:
     def queue_sizes(self) -> dict[str, int]:
         """Jobs in each queue, by name."""
         return {name: len(self._queues[name]) for name in sorted(self._queues)}
+
+    def newest_id(self) -> int:
+        """The highest id that a job or a position has."""
+        return self._next_id - 1
+
+    def take_id(self) -> int:
+        """A new id, which is a position, too."""
+        self._next_id += 1
+        return self._next_id - 1
+
+    def timed(self, place: Place) -> TimedSet:
+        """A set, for those inside the core that look at it or change it."""
+        return self._sets[place]
 
     def queues(self) -> Mapping[str, Queue]:
         """The queues by name, for those inside the core that look at them."""

@@ -41,6 +41,18 @@ class TimedSet:
         start = 0 if entry is None else self._entries.bisect_right(entry)
         return list(self._entries.islice(start, start + count))
 
+    def before(self, entry: tuple[float, int] | None, count: int) -> list[tuple[float, int]]:
+        """The entries in front of ``entry`` (None: from the last), the nearest first, ``count`` at most."""
+        end = len(self._entries) if entry is None else self._entries.bisect_left(entry)
+        return list(self._entries.islice(max(end - count, 0), end, reverse=True))
+
+    def part(self, start: int, count: int, backwards: bool = False) -> list[tuple[float, int]]:
+        """The entries from the ``start``-th on, or from the ``start``-th last back, ``count`` at most."""
+        if backwards:
+            end = max(len(self._entries) - start, 0)
+            return list(self._entries.islice(max(end - count, 0), end, reverse=True))
+        return list(self._entries.islice(start, start + count))
+
     def __len__(self) -> int:
         return len(self._entries)
 

@@ -97,6 +97,10 @@ class Workers:
         worker.advance(_STATES.get(state or "", State.RUNNING))
         return worker
 
+    def connected(self, wid: str) -> Worker | None:
+        """A worker by its id; None when no connection of it is open."""
+        return self._connected.get(wid)
+
     def tell(self, wid: str, state: State) -> int:
         """Have a worker, or all for ``*``, told to do something at its next heartbeat; how many workers that are."""
         told = [worker for worker in self if wid in ("*", worker.wid)]

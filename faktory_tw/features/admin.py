@@ -3,8 +3,9 @@
 ``ADMIN <SUBCOMMAND> <JSON object>`` is answered with a bulk string that holds a JSON object, or with an error. A client
 that has passed HELLO may say it, as it may say MUTATE and FLUSH. The subcommands are in the table at the end.
 
-Jobs are found by ``jids``, ``jobtype``, ``queue`` and ``error`` (globs, as in MUTATE, but of the plain text), and
-``match``, a text that stands anywhere in the job's JSON or in its failure. Of several, all must be met.
+Jobs are found by ``jids``, ``jobtype``, ``queue`` and ``error`` (globs, as in MUTATE, but of the plain text), ``match``,
+a text that stands anywhere in the job's JSON or in its failure, and a time, ``since`` and ``until``. Of several, all must
+be met. How they are found is in search.py, what is done to them in changes.py.
 
 One request looks at no more than some ten thousand jobs, in slices; its reply has ``next``, which the client sends back
 as ``after`` to go on, or null. So nothing long is left behind by a client that goes away, and one that stays can tell
@@ -13,8 +14,7 @@ how far it is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from heapq import merge
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar, Protocol
 
 import msgspec
@@ -23,22 +23,18 @@ from faktory_tw.core.job import parse_folded
 from faktory_tw.core.manager import JobManager
 from faktory_tw.core.views import QueueView, WorkerView
 from faktory_tw.core.workers import State
-from faktory_tw.features.filters import Filter, matcher
+from faktory_tw.features.changes import ACTIONS, Change
+from faktory_tw.features.filters import Filter
+from faktory_tw.features.search import MOST_EXAMINED, Search, Where, place_name, place_named
 from faktory_tw.storage.snapshot import BackupError
 from faktory_tw.storage.store import JobRow, Place
 from faktory_tw.times import rfc3339
 from faktory_tw.wire import CommandError, Held, bulk
 from faktory_tw.wire import error as wire_error
 
-MOST_EXAMINED = 20_000  # jobs looked at for one request, about
 MOST_LISTED = 1000
-MOST_LISTED_BYTES = 4 * 1024 * 1024
 MOST_QUEUES = 1000  # told in one reply
 _LISTED = 100
-_SHELVES = 100  # gone through in one slice when nothing is in them
-_SETS = (Place.SCHEDULED, Place.RETRIES, Place.DEAD)
-_ORDER = {place: rank for rank, place in enumerate((Place.WORKING, Place.QUEUED, *_SETS))}
-_PLACES = {place.name.lower(): place for place in _ORDER}
 _STATES = {"quiet": State.QUIET, "terminate": State.TERMINATE}
 
 
@@ -66,6 +62,7 @@ class _Request(msgspec.Struct, gc=False):
     jid: str | None = None
     wid: str | None = None
     state: str | None = None
+    priority: int | None = None
 
 
 class Task:
@@ -114,119 +111,48 @@ class Task:
         limit = _LISTED if request.limit is None else request.limit
         if not 0 <= limit <= MOST_LISTED:
             raise CommandError(f"limit must be a whole number from 0 (only count) to {MOST_LISTED}")
-        shelves = self._all_shelves() if request.place is None else [self._shelf(request.place, request.queue)]
-        self._steps = self._look(shelves, matcher(request.filter), limit)
+        where = None if request.place is None else place_named(request.place, request.queue)
+        self._look(where, request.filter, limit)
 
     def _show(self) -> None:
         jid = self._request.jid
         if not jid:
             raise CommandError('ADMIN SHOW needs a jid: ADMIN SHOW {"jid":"…"}')
-        self._steps = self._look(self._all_shelves(), matcher(Filter(jids=[jid])), MOST_LISTED)
+        self._look(None, Filter(jids=[jid]), MOST_LISTED)
 
-    def _shelf(self, name: str, queue: str | None = None) -> _Shelf:
-        """The place that is named, from ``after`` on."""
-        if name not in _PLACES:
-            raise CommandError(f"no such place: {name[:100]}; there are {', '.join(_PLACES)}")
-        if name == "queued" and not queue:
-            raise CommandError('the place "queued" needs the name of a queue: {"place":"queued","queue":"default"}')
-        shelf = _PLACES[name], queue or "" if name == "queued" else ""
-        self._result["size"] = self._manager.views.size(*shelf)
-        after = _parse_mark(self._request.after)
-        if after is not None and after[:2] != shelf:
-            raise _bad_after()
-        return after or (*shelf, None)
+    def _look(self, where: Where | None, wanted: Filter | None, limit: int) -> None:
+        search = Search(self._manager, where, wanted, limit, self._request.after, MOST_EXAMINED)
+        self._steps = self._gather_jobs(search)
 
-    def _all_shelves(self) -> Iterator[_Shelf | None]:
-        """All places, from ``after`` on, but not the empty queues. None stands for the end of a slice."""
-        return self._from(_parse_mark(self._request.after) or (Place.WORKING, "", None))
-
-    def _from(self, first: _Shelf) -> Iterator[_Shelf | None]:
-        views = self._manager.views
-        place, at_queue, _ = first
-        behind = at_queue if place is Place.QUEUED else ""
-        self._result["size"] = sum(views.size(each) for each in (Place.WORKING, *_SETS))
-        names: list[list[str]] = []
-        for sizes in views.queue_sizes():
-            self._result["size"] += sum(sizes.values())
-            names.append(sorted(name for name, size in sizes.items() if size and name > behind))
-            yield None
-        yield first
-        if place in (Place.WORKING, Place.QUEUED):
-            for number, name in enumerate(merge(*names), 1):
-                yield Place.QUEUED, name, None
-                if number % _SHELVES == 0:
-                    yield None
-        for each in _SETS:
-            if _ORDER[each] > _ORDER[place]:
-                yield each, "", None
-
-    def _look(self, shelves: Iterable[_Shelf | None], matches: Callable[[JobRow], bool], limit: int) -> Iterator[None]:
-        """Gather the jobs of one page: at most ``limit``, or only their number if that is 0."""
+    def _gather_jobs(self, search: Search) -> Iterator[None]:
         jobs: list[dict[str, Any]] = []
-        page_bytes = matched = examined = 0
-        self._result |= {"jobs": jobs, "matched": 0, "examined": 0, "next": None}
-        for shelf in shelves:
-            if shelf is None:
-                yield
-                continue
-            place, queue, after = shelf
-            walk = self._manager.views.walk(place, queue, after)
-            for rows in walk:
-                for row in rows:
-                    examined += 1
-                    if not matches(row):
-                        continue
-                    matched += 1
-                    if limit:
-                        jobs.append(job_view(row))
-                        page_bytes += len(row.body) + len(row.failure)
-                    if limit and (len(jobs) == limit or page_bytes >= MOST_LISTED_BYTES):
-                        self._result["next"] = _mark_text(place, queue, mark_of(row))
-                        break
-                self._result["matched"], self._result["examined"] = matched, examined
-                if examined >= MOST_EXAMINED and self._result["next"] is None:
-                    assert walk.after is not None
-                    self._result["next"] = _mark_text(place, queue, walk.after)
-                if self._result["next"] is not None:
-                    return
-                yield
+        for _ in search.steps():
+            jobs += map(job_view, search.rows[len(jobs) :])
+            yield
+        jobs += map(job_view, search.rows[len(jobs) :])
+        self._result = {"jobs": jobs, **_progress(search)}
 
     def _change(self) -> None:
-        """DELETE, RETRY or KILL the jobs of a set that a filter finds."""
+        """DELETE, RETRY, KILL or PRIORITY: do it to the jobs of a set or a queue that a filter finds."""
         request = self._request
-        name = request.place or ""
-        place = _PLACES.get(name)
-        if place not in _SETS:
-            raise CommandError(f"ADMIN {self.name} needs a set: scheduled, retries or dead")
-        if self.name == "KILL" and place is Place.DEAD:
-            raise CommandError("these jobs are dead already")
+        if not request.place:
+            places = ", ".join(map(place_name, ACTIONS[self.name.lower()]))
+            raise CommandError(f"ADMIN {self.name} needs a place, one of {places}")
+        change = Change(
+            self._manager,
+            self.name.lower(),
+            place_named(request.place, request.queue),
+            request.filter,
+            request.priority,
+            after=request.after,
+            most_examined=MOST_EXAMINED,
+        )
         self._changed = True
-        self._steps = self._change_found(self._shelf(name), matcher(request.filter))
+        self._steps = self._carry_out(change)
 
-    def _change_found(self, shelf: _Shelf, matches: Callable[[JobRow], bool]) -> Iterator[None]:
-        place, _, after = shelf
-        walk = self._manager.views.walk(place, "", after)
-        self._result |= {"matched": 0, "examined": 0, "next": None}
-        for rows in walk:
-            for row in rows:
-                if matches(row):
-                    self._result["matched"] += 1
-                    self._change_one(place, row)
-            self._result["examined"] += len(rows)
-            if self._result["examined"] >= MOST_EXAMINED:
-                assert walk.after is not None
-                self._result["next"] = _mark_text(place, "", walk.after)
-                return
-            yield
-
-    def _change_one(self, place: Place, row: JobRow) -> None:
-        entry = mark_of(row)
-        if self.name == "DELETE":
-            self._manager.discard(place, entry)
-        elif self.name == "KILL":
-            self._manager.kill(place, entry, row)
-        else:
-            self._manager.requeue(place, entry, row)
+    def _carry_out(self, change: Change) -> Iterator[None]:
+        yield from change.steps()
+        self._result = _progress(change)
 
     # -- queues and workers --------------------------------------------------------------------------------------
 
@@ -329,6 +255,7 @@ class Task:
         "DELETE": _change,
         "RETRY": _change,
         "KILL": _change,
+        "PRIORITY": _change,
         "QUEUES": _queues,
         "WORKERS": _workers,
         "WORKER": _worker,
@@ -337,37 +264,13 @@ class Task:
     }
 
 
-_Shelf = tuple[Place, str, tuple[float, int] | None]
-
-
-def mark_of(row: JobRow) -> tuple[float, int]:
-    """Where a walk is when it has seen this job; of a job in a set, its entry."""
-    if row.place == Place.QUEUED:
-        return -row.priority, row.position
-    return (0, row.id) if row.place == Place.WORKING else (row.at or 0.0, row.id)
-
-
-def _mark_text(place: Place, queue: str, mark: tuple[float, int]) -> str:
-    return f"{place.name.lower()}/{queue}/{mark[0]!r}/{mark[1]}"
-
-
-def _parse_mark(text: str | None) -> _Shelf | None:
-    if text is None:
-        return None
-    try:
-        name, queue, first, second = text.split("/")
-        return _PLACES[name], queue, (float(first), int(second))
-    except (ValueError, KeyError):
-        raise _bad_after() from None
-
-
-def _bad_after() -> CommandError:
-    return CommandError('"after" must be the "next" of an earlier reply to the same question')
+def _progress(done: Search | Change) -> dict[str, Any]:
+    return {"matched": done.matched, "examined": done.examined, "next": done.next, "size": done.size}
 
 
 def job_view(row: JobRow) -> dict[str, Any]:
     """A job and where it is; ``job`` is what a worker gets, as it was written."""
-    view: dict[str, Any] = {"place": Place(row.place).name.lower()}
+    view: dict[str, Any] = {"place": place_name(row.place)}
     if row.place == Place.WORKING:
         view["wid"] = row.wid
         view["reserved_at"] = _time(row.reserved_at)

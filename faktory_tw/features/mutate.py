@@ -78,7 +78,7 @@ class Mutation:
         """Go through the first of these entries: as many as are read in one turn. Returns how many that were."""
         if self._matches is None or (self._matches is _everything and self.cmd == "discard"):
             for entry in entries:
-                manager.discard(self.place, entry)
+                manager.edits.discard(self.place, entry)
             return len(entries)
         found, count = stride.read([job_id for _, job_id in entries])
         rows = {row.id: row for row in found}
@@ -87,11 +87,11 @@ class Mutation:
             if row is None or not self._matches(row):
                 continue
             if self.cmd == "discard":
-                manager.discard(self.place, entry)
+                manager.edits.discard(self.place, entry)
             elif self.cmd == "kill":
-                manager.kill(self.place, entry, row)
+                manager.edits.kill(self.place, entry, row)
             else:
-                manager.requeue(self.place, entry, row)
+                manager.edits.requeue(self.place, entry, row)
         return count
 
 

@@ -103,6 +103,7 @@ class SQLiteStore:
         self._writes_to_checkpoint = _FEWEST_WRITES
         self._writes_since_checkpoint = 0
         self._bytes_since_checkpoint = 0
+        self._checkpoints = 0
         self._room_was_made = False  # the reserve was given up since the last checkpoint
         self._log_was_held = False  # by a reader, such as a backup: it may be long
         self._lock = DirectoryLock(self.directory)
@@ -352,6 +353,15 @@ class SQLiteStore:
             or self._bytes_since_checkpoint > LOG_PAGES * 2048
         )
 
+    def facts(self) -> dict[str, str | int]:
+        return {
+            "engine": f"SQLite {sqlite3.sqlite_version}",
+            "journal_records": len(self._journal.unapplied),
+            "checkpoints": self._checkpoints,
+            "writes_since_checkpoint": self._writes_since_checkpoint,
+            "bytes_since_checkpoint": self._bytes_since_checkpoint,
+        }
+
     def checkpoint_soon(self) -> None:
         """A backup has read what it wanted: copy the log into the database after the next write. In any thread."""
         self._log_was_held = True
@@ -367,6 +377,7 @@ class SQLiteStore:
         if pages < 0:  # another program is at it
             self._put_checkpoint_off()
             return
+        self._checkpoints += 1
         learned = int(LOG_PAGES * self._writes_since_checkpoint / max(pages, 1))
         self._writes_to_checkpoint = max(learned, _FEWEST_WRITES)
         self._writes_since_checkpoint = self._bytes_since_checkpoint = 0

@@ -254,6 +254,9 @@ class Store(Protocol):
     def upkeep(self) -> None:
         """What is to be done between two writes, and may take some time. Raises StoreError."""
 
+    def facts(self) -> dict[str, str | int]:
+        """What an administrator may want to know of the engine, by name; ``engine`` says what it is."""
+
     def checkpoint_soon(self) -> None:
         """A backup has read what it wanted of :attr:`path`: what was put off meanwhile can be done. In any thread."""
 

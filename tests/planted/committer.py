@@ -9,6 +9,7 @@ COMMITTER = "committer.py"
 AREA = Area(
     tests=(
         "tests/unit/test_committer.py",
+        "tests/unit/test_committer_awaiting.py",
         "tests/unit/test_committer_threads.py",
         "tests/unit/test_protocol_replies.py",
     ),
@@ -19,6 +20,12 @@ AREA = Area(
             COMMITTER,
             "        self._inbox.put(batch)\n",
             "        self._send(self._flying)\n        self._inbox.put(batch)\n",
+        ),
+        Fault(
+            "who waits without a connection is told before the write has returned",
+            COMMITTER,
+            "        elif self._flying is not None:\n            self._flying[_Awaiting(done)] = []\n",
+            "",
         ),
         # -- writing in the reactor's thread ---------------------------------------------------------------------------
         Fault("the reactor's thread writes however many it holds up", COMMITTER, "or self._alone()", "or True"),

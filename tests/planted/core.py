@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.planted.fault import Area, Fault
 
-MANAGER, DUTIES = "core/manager.py", "core/duties.py"
+MANAGER, DUTIES, EDITS = "core/manager.py", "core/duties.py", "core/edits.py"
 RECORDED_QUEUED = "        self._record_queued(job, job.position)\n"
 TOLD_GIVEN_BACK = "        if self._observer is not None:\n            self._observer.given_back(reservation)\n"
 
@@ -38,9 +38,9 @@ AREA = Area(
         ),
         Fault(
             "a removal is recorded before it is known whether the job is there",
-            MANAGER,
-            "        if self._sets[place].discard(*entry):\n            self._store.batch.remove(entry[1])",
-            "        self._store.batch.remove(entry[1])\n        self._sets[place].discard(*entry)",
+            EDITS,
+            "        if not self._manager.timed(place).discard(*entry):\n            return False\n        self._store",
+            "        self._manager.timed(place).discard(*entry)\n        self._store",
         ),
         Fault(
             "a queue is made before the last check may refuse the job",
@@ -51,8 +51,8 @@ AREA = Area(
         Fault(
             "the position of a job that enters a queue again is not recorded",
             MANAGER,
-            "        self._record_queued(job, job.position)\n        self._enqueue(queue, job)",
-            "        self._record_queued(job, job.id)\n        self._enqueue(queue, job)",
+            "            self._record_queued(job, job.position)\n        self._enqueue(queue, job)",
+            "            self._record_queued(job, job.id)\n        self._enqueue(queue, job)",
         ),
         Fault(
             "a job that is given back is not recorded",
@@ -86,12 +86,12 @@ AREA = Area(
         ),
         Fault(
             "the removal of a queue is not recorded",
-            MANAGER,
+            EDITS,
             "            self._store.batch.queues[queue.name] = None\n",
             "",
         ),
         Fault("a heartbeat is not recorded", MANAGER, "            self._store.batch.workers[wid] = True\n", ""),
-        Fault("old dead jobs are kept", DUTIES, "self._manager.discard(Place.DEAD, entry)", "pass"),
+        Fault("old dead jobs are kept", DUTIES, "self._manager.edits.discard(Place.DEAD, entry)", "pass"),
         Fault("swept jobs stay on disk", "core/sweeper.py", "                self._store.batch.remove(job_id)\n", ""),
         # -- order -----------------------------------------------------------------------------------------------------
         Fault(
@@ -152,8 +152,8 @@ AREA = Area(
         Fault(
             "an empty queue is made again when a job enters it",
             MANAGER,
-            "        queue = self._queues.get(row.queue)\n        if queue is None:",
-            "        queue = self._queues.get(row.queue)\n        if not queue:",
+            "        queue = self._queues.get(job.queue)\n        if queue is None:\n            queue = ",
+            "        queue = self._queues.get(job.queue)\n        if not queue:\n            queue = ",
         ),
         Fault(
             "the job of a gone client loses its body",
@@ -256,8 +256,8 @@ AREA = Area(
         Fault(
             "MUTATE kill enqueues",
             "features/mutate.py",
-            "                manager.kill(self.place, entry, row)",
-            "                manager.requeue(self.place, entry, row)",
+            "                manager.edits.kill(self.place, entry, row)",
+            "                manager.edits.requeue(self.place, entry, row)",
         ),
         Fault(
             "MUTATE takes any job that its jids do not name",
@@ -270,6 +270,92 @@ AREA = Area(
             MANAGER,
             "        self.working = Reservations()\n        self.history.clear()",
             "        self.history.clear()",
+        ),
+        Fault(
+            "a job that gets another priority leaves its old row",
+            EDITS,
+            "        batch.remove(row.id)\n        job = jobs.job_of(row)\n",
+            "        job = jobs.job_of(row)\n",
+        ),
+        Fault(
+            "another priority is not what its worker is told",
+            EDITS,
+            "        job.body = jobs.with_priority(row.body, priority)\n",
+            "        jobs.with_priority(row.body, priority)\n",
+        ),
+        Fault("another priority forgets the failure", EDITS, "        if job.failure:\n", "        if False:\n"),
+        Fault(
+            "a job that is deleted from a queue stays on disk",
+            EDITS,
+            "        for job_id in taken:\n            self._store.batch.remove(job_id)\n",
+            "",
+        ),
+        Fault(
+            "a job that leaves a queue stays in memory",
+            EDITS,
+            "            self._cache.pop(job_id)\n",
+            "",
+        ),
+        Fault(
+            "a queue that is cleared is full again after a crash",
+            EDITS,
+            "        self._store.batch.queues[name] = QueueRecord(name, queue.paused, queue.floor)\n",
+            "",
+        ),
+        Fault(
+            "jobs that were removed from a long queue are counted for ever",
+            "core/queues.py",
+            "                self._missing -= _CHUNK - len(chunk)\n",
+            "                pass\n",
+        ),
+        Fault(
+            "the place of a job that was given back and removed is kept",
+            "core/queues.py",
+            "                del self._returned[index]\n",
+            "                pass\n",
+        ),
+        Fault(
+            "a walk goes on where the next job was before others left",
+            "core/views.py",
+            "                return first + near.index(job_id)\n",
+            "                return index\n",
+        ),
+        Fault(
+            "a job of a removed queue is found",
+            "core/views.py",
+            "            if queue is None or rows[0].position < queue.floor:\n",
+            "            if queue is None:\n",
+        ),
+        Fault(
+            "the dead are paged from the oldest on",
+            "core/views.py",
+            "backwards=place is Place.DEAD",
+            "backwards=False",
+        ),
+        Fault(
+            "a change takes jobs that came after somebody looked",
+            "features/changes.py",
+            "        return (self._newest is None or row.id <= self._newest) and (",
+            "        return bool(self._newest or 1) and (",
+        ),
+        Fault(
+            "a change takes jobs of any priority that moved behind it",
+            "features/changes.py",
+            'self._action != "priority" or row.priority != self._priority',
+            'self._action != "priority" or True',
+        ),
+        Fault(
+            "everything is deleted though a filter with a time says nothing",
+            "features/filters.py",
+            'in (None, "", [])',
+            'in (None, "", [], 0)',
+        ),
+        Fault("a time ends a moment later", "features/filters.py", "since <= time < until", "since <= time <= until"),
+        Fault(
+            "a search by time begins at the first job",
+            "features/search.py",
+            "    earliest = (since, _FIRST_ID)\n",
+            '    earliest = (float("-inf"), _FIRST_ID)\n',
         ),
         Fault("FLUSH leaves what is being swept", "core/sweeper.py", "        self._condemned.clear()\n", ""),
         Fault(

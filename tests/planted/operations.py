@@ -25,8 +25,8 @@ AREA = Area(
         Fault(
             "SIGHUP leaves the password",
             OPERATIONS,
-            "server.change_passwords(settings.password, settings.web_password)",
-            "server.change_passwords(server.password, settings.web_password)",
+            "server.change_passwords(settings.password, settings.web_password, settings.web_read_only_password)",
+            "server.change_passwords(server.password, settings.web_password, settings.web_read_only_password)",
         ),
         Fault("SIGHUP leaves the limit of the disk", OPERATIONS, "self._disk.least = ", "_ = "),
         Fault(
@@ -152,7 +152,7 @@ AREA = Area(
         Fault(
             "whatever an event has gets into the log",
             LOGS,
-            "    for name in FIELDS:\n",
+            "    for name in (*FIELDS, *AUDIT_FIELDS):\n",
             '    for name in set(event) - {"log_format", "log_time", "log_level", "log_namespace", "log_failure"}:\n',
         ),
         Fault("the level of the log is not kept to", LOGS, "level_of(event) >= _LEVELS[self.level]", "True"),

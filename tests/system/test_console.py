@@ -208,6 +208,22 @@ def test_jobs_of_a_set_are_requeued_killed_and_deleted(server: Server, console: 
     assert console.refusal("kill", "retries", "gone-0001") == "faktory-tw: none of these jobs is in the set retries"
 
 
+def test_jobs_of_a_queue_get_another_priority_and_are_killed_and_deleted(server: Server, console: Console) -> None:
+    jids = [f"queued-00{number}" for number in range(6)]
+    for jid in jids:
+        console.out("push", "Mailer" if jid < "queued-004" else "Import", "--jid", jid, "--queue", "waiting")
+    of_queue = ("--queue", "waiting", "--yes")
+    told = console.out("priority", "9", jids[5], *of_queue)
+    assert told == "1 job moved to another priority.\n"
+    assert console.json("kill", "queued", "--jobtype", "Import", "--match", jids[4], *of_queue) == {"changed": 1}
+    assert console.json("delete", "queued", jids[0], jids[2], *of_queue) == {"changed": 2}
+    listed = console.json("list", "queued", "waiting")["jobs"]
+    assert [view["job"]["jid"] for view in listed] == [jids[5], jids[1], jids[3]]
+    assert console.json("show", jids[5])["jobs"][0]["job"]["priority"] == 9
+    assert console.json("delete", "queued", "--all", *of_queue) == {"changed": 3}
+    assert console.json("list", "queued", "waiting", "--count") == {"count": 0}
+
+
 def test_nothing_is_changed_unasked(server: Server, console: Console) -> None:
     fill(server)
     before = sizes(server)

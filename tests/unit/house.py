@@ -150,6 +150,9 @@ class Disk:
     def upkeep(self) -> None:
         self._did("upkeep")
 
+    def facts(self) -> dict[str, str | int]:
+        return {"engine": "memory"}
+
     def checkpoint_soon(self) -> None:
         self._did("checkpoint soon")
 
@@ -325,6 +328,7 @@ class House:
         self.committer = Committer(ReactorTurns(self.reactor), self.store, self._seal, self.failures.append)
         self.committer.start()
         self.server = Server(self.manager, clock, self._run_in_slices, password)
+        self.server.when_written = self.committer.when_written
         self.factory = FaktoryFactory(
             self.reactor, self.server, self.committer, self.failures.append, **factory_settings
         )

@@ -278,6 +278,47 @@ def test_the_web_password_is_not_that_of_clients(write: Write, loaded: Load) -> 
     assert "a password is required in staging" in refusal(lambda: loaded(environment="staging"))
 
 
+def test_the_web_can_have_a_password_for_those_who_only_look(write: Write, loaded: Load) -> None:
+    secret = write("lööking\n", "secret")
+    path = write(f'[web]\npassword = "all"\nread_only_password = "{secret}"')
+    found = loaded()
+    assert found.settings.web_read_only_password == "lööking"
+    assert found.origins["web_read_only_password"] == f"{secret} (named by {path}:3)"
+    assert "lööking" not in repr(found.settings)
+    write(f'[web]\npassword = "all"\nread_only_password_file = "{secret}"')
+    assert loaded().settings.web_read_only_password == "lööking"
+    assert loaded({"FAKTORY_WEB_READ_ONLY_PASSWORD": "variable"}).settings.web_read_only_password == "variable"
+    assert loaded({"FAKTORY_PASSWORD": "x"}).settings.web_password == "all"
+
+
+def test_a_read_only_password_alone_protects_nothing(write: Write, loaded: Load) -> None:
+    path = write('[web]\nread_only_password = "looking"')
+    text = refusal(loaded)
+    assert text.startswith(
+        f"web.read_only_password ({path}:2) is set, but no password for those who may change something"
+    )
+    assert "looking" not in text
+    assert loaded({"FAKTORY_PASSWORD": "all"}).settings.web_read_only_password == "looking"
+    assert "web.read_only_password (FAKTORY_WEB_READ_ONLY_PASSWORD) is set, but" in refusal(
+        lambda: loaded(
+            {"FAKTORY_WEB_READ_ONLY_PASSWORD": "other", "FAKTORY_SKIP_PASSWORD": "1"}, environment="production"
+        )
+    )
+
+
+@pytest.mark.parametrize(("variable", "key"), [("FAKTORY_PASSWORD", "faktory"), ("FAKTORY_WEB_PASSWORD", "web")])
+def test_a_read_only_password_must_be_another_one(loaded: Load, variable: str, key: str) -> None:
+    environ = {"FAKTORY_PASSWORD": "all", "FAKTORY_WEB_PASSWORD": "web", "FAKTORY_WEB_READ_ONLY_PASSWORD": "s3cret"}
+    text = refusal(lambda: loaded({**environ, variable: "s3cret"}))
+    assert f"is the same as {key}.password ({variable}): choose another one" in text
+    assert "s3cret" not in text
+
+
+def test_a_password_that_cannot_be_read_is_the_one_complaint_also_with_a_read_only_one(loaded: Load) -> None:
+    text = refusal(lambda: loaded({"FAKTORY_WEB_PASSWORD": "/none", "FAKTORY_WEB_READ_ONLY_PASSWORD": "x"}))
+    assert text.startswith("cannot read the password file /none")
+
+
 def test_a_password_and_a_file_for_it_are_one_too_many(write: Write, loaded: Load) -> None:
     path = write('[web]\npassword = "a"\npassword_file = "/b"')
     assert refusal(loaded) == f"{path}:3: web.password_file and web.password ({path}:2) are both given; keep one"

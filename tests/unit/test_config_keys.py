@@ -44,7 +44,11 @@ def test_the_durabilities_are_those_of_the_store() -> None:
 
 
 def test_only_passwords_are_secret() -> None:
-    assert {setting.field for setting in SETTINGS if setting.secret} == {"password", "web_password"}
+    assert {setting.field for setting in SETTINGS if setting.secret} == {
+        "password",
+        "web_password",
+        "web_read_only_password",
+    }
 
 
 @pytest.mark.parametrize("setting", [setting for setting in SETTINGS if setting.key], ids=lambda each: each.key)

@@ -24,6 +24,7 @@ NEW: dict[str, Any] = {
     "reclaim_dead_workers": False,
     "password": "271828",
     "web_password": "314159",
+    "web_read_only_password": "161803",
     "backup_seconds": 300,
     "backup_keep": 1,
     "backup_directory": Path("/backups"),
@@ -97,8 +98,8 @@ def test_nothing_new_is_said_to_be_so() -> None:
 
 
 def test_no_password_is_told() -> None:
-    came = reload(CURRENT, reading(password="271828", web_password="314159"))
+    came = reload(CURRENT, reading(password="271828", web_password="314159", web_read_only_password="161803"))
     assert came.settings.password == "271828"
-    for secret in ("s3cret", "271828", "314159"):
+    for secret in ("s3cret", "271828", "314159", "161803"):
         assert secret not in repr(came)
         assert secret not in " ".join(came.sentences())

@@ -191,8 +191,19 @@ def test_the_password_changes_for_connections_that_come(stage: Stage, operator: 
 def test_the_password_of_the_web_ui_changes(operator: Operator) -> None:
     service = operator.start(web_password="314159")
     operator.change(web_password="271828")
-    assert service.server.admits_to_web(b"271828")
-    assert not service.server.admits_to_web(b"314159")
+    assert service.server.web_role(b"271828") == "operator"
+    assert service.server.web_role(b"314159") is None
+
+
+def test_the_read_only_password_of_the_web_ui_changes(operator: Operator) -> None:
+    service = operator.start(web_password="314159", web_read_only_password="161803")
+    assert service.server.web_role(b"161803") == "reader"
+    operator.change(web_read_only_password="141421")
+    assert service.server.web_role(b"161803") is None
+    assert service.server.web_role(b"141421") == "reader"
+    operator.change(web_read_only_password=None)
+    assert service.server.web_role(b"141421") is None
+    assert service.server.web_role(b"314159") == "operator"
 
 
 def test_the_description_changes(stage: Stage, operator: Operator) -> None:

@@ -55,6 +55,30 @@ def test_what_mutate_cannot_say_goes_through_admin(fake: Fake, run: Run) -> None
     assert run("delete", "retries", "--error", "E*") == (0, "0 jobs deleted.\n", "")
 
 
+def test_jobs_of_a_queue_are_changed_by_admin(fake: Fake, run: Run) -> None:
+    for line, verb, more, told in (
+        ("delete queued --queue a --all", "DELETE", {}, "2 jobs deleted."),
+        ("kill queued jid-1 --queue a", "KILL", {}, "2 jobs moved to the dead."),
+        ("priority 9 --queue a --jobtype X", "PRIORITY", {"priority": 9}, "2 jobs moved to another priority."),
+    ):
+        wanted = {"jids": ["jid-1"]} if "jid" in line else {"jobtype": "X"} if "X" in line else {}
+        fake.answer("ADMIN LIST", page(matched=2))
+        fake.answer(f"ADMIN {verb}", page(matched=2))
+        assert run(*line.split(), "--yes") == (0, f"{told}\n", "")
+        question = {"place": "queued", "filter": wanted, "queue": "a", **more, "after": None}
+        assert fake.asked[-1] == (f"ADMIN {verb}", question)
+    assert "MUTATE" not in fake.lines
+    fake.answer("ADMIN LIST", page())
+    assert run("kill", "queued", "jid-1", "--queue", "a")[2] == "faktory-tw: none of these jobs is in the queue a\n"
+    assert run("delete", "queued", "--queue", "nobody", "--all", "--yes") == (0, "0 jobs deleted.\n", "")
+
+
+@pytest.mark.parametrize("line", ["delete queued --all", "priority 5 --all", "priority 10 --queue a --all"])
+def test_a_change_of_a_queue_needs_its_name_and_a_priority_that_there_is(fake: Fake, run: Run, line: str) -> None:
+    assert run(*line.split(), "--yes")[0] == 2
+    assert fake.lines == []
+
+
 class Asked(io.StringIO):
     def isatty(self) -> bool:
         return True

@@ -35,6 +35,7 @@ class Item:
     wid: str = ""
     ends: float = 0.0  # of its reservation, monotonic
     began: int = 0  # orders reservations
+    born: int = 0  # orders jobs of one time in a set; another priority makes a new job of it
 
 
 @dataclass
@@ -93,7 +94,7 @@ class Reference:
         return [item for item in self.kept.items.values() if item.place == place]
 
     def timed(self, place: str) -> list[Item]:
-        return sorted(self.where(place), key=lambda item: (item.at, item.number))
+        return sorted(self.where(place), key=lambda item: (item.at, item.born))
 
     def queued(self, name: str) -> list[Item]:
         """A queue in the order of its turns."""
@@ -109,6 +110,7 @@ class Reference:
     def push(self, item: Item, at: float | None) -> None:
         now = self.clock.time()
         self.kept.items[item.number] = item
+        item.born = self._next()
         if at is not None and at > now:
             item.place, item.at = "scheduled", at
         else:
@@ -241,6 +243,26 @@ class Reference:
                 self._enqueue(item)
             elif cmd == "kill" and place != "dead" and matches(item):
                 self._kill(item)
+
+    def change(self, action: str, items: list[Item], priority: int) -> None:
+        """What an operator does to jobs, each of which is where that is possible."""
+        for item in items:
+            if action == "delete":
+                del self.kept.items[item.number]
+            elif action == "kill":
+                self._kill(item)
+            elif action == "retry":
+                self._enqueue(item)
+            elif item.priority != priority:
+                item.priority, item.position, item.born = priority, self._next(), self._next()
+                self._serve(item.queue)
+
+    def clear(self, name: str) -> None:
+        """Empty a queue: what is given back later is dropped, too."""
+        if name in self.kept.queues:
+            self.change("delete", self.queued(name), 0)
+            self.kept.queues[name] = (self.kept.queues[name][0], self._next())
+            self.kept.unswept = True
 
     def flush(self) -> None:
         self.kept = Kept()

@@ -399,9 +399,9 @@ def test_an_entry_that_left_its_set_meanwhile_is_neither_dropped_nor_moved(engin
     [entry] = engine.manager.walk(Place.SCHEDULED, None, 1)
     [row] = engine.manager.read([entry[1]])
     engine.pass_time(10)
-    engine.manager.discard(Place.SCHEDULED, entry)
-    engine.manager.kill(Place.SCHEDULED, entry, row)
-    engine.manager.requeue(Place.SCHEDULED, entry, row)
+    engine.manager.edits.discard(Place.SCHEDULED, entry)
+    engine.manager.edits.kill(Place.SCHEDULED, entry, row)
+    engine.manager.edits.requeue(Place.SCHEDULED, entry, row)
     assert engine.sizes() == {**NOTHING, "queued": 1}
     engine.restart()
     assert engine.jids() == [jid]

@@ -20,8 +20,10 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from faktory_tw.core.manager import Reservation
 from faktory_tw.core.workers import State, Worker
+from faktory_tw.features.changes import ACTIONS, Change, change_one
+from faktory_tw.features.search import Filter, Where, place_name
 from faktory_tw.storage.journal import JOURNAL_SECONDS
-from faktory_tw.storage.store import Batch, Place
+from faktory_tw.storage.store import Batch, JobRow, Place
 from faktory_tw.times import rfc3339
 from faktory_tw.wire import CommandError
 from tests.unit.core.reference import PLACES, Item, Kept, Reference, Waiter
@@ -203,6 +205,44 @@ class Machine(RuleBasedStateMachine):
 
         self.model.mutate(cmd, place, matches)
 
+    @rule(
+        action=st.sampled_from(["delete", "kill", "priority", "priority"]),
+        queue=st.sampled_from(QUEUES),
+        jobtype=st.sampled_from([None, *TYPES, *TYPES]),
+        priority=st.sampled_from([1, 5, 9]),
+        looked=st.booleans(),
+    )
+    def change_queued(self, action: str, queue: str, jobtype: str | None, priority: int, looked: bool) -> None:
+        manager = self.engine.manager
+        newest = manager.views.newest() if looked else None
+        where, wanted = Where(Place.QUEUED, queue), Filter(jobtype=jobtype)
+        change = Change(manager, action, where, wanted, priority if action == "priority" else None, newest)
+        for _ in change.steps():
+            pass
+        items = [item for item in self.model.queued(queue) if jobtype in (None, self.types[item.number])]
+        if action == "priority":
+            items = [item for item in items if item.priority != priority]
+        assert change.matched == len(items)
+        if action == "delete" and jobtype is None and not looked:
+            self.model.clear(queue)
+        else:
+            self.model.change(action, items, priority)
+
+    @precondition(lambda self: self.model.kept.items)
+    @rule(which=number, action=st.sampled_from(["delete", "kill", "retry", "priority"]), priority=st.integers(1, 9))
+    def change_one(self, which: int, action: str, priority: int) -> None:
+        items = sorted(self.model.kept.items.values(), key=lambda item: item.number)
+        item = items[which % len(items)]
+        job_id = next(row.id for row in everything(self.engine) if json.loads(row.body)["args"] == [item.number])
+        possible = item.place in [place_name(place) for place in ACTIONS[action]]
+        try:
+            change_one(self.engine.manager, action, job_id, priority)
+        except CommandError:
+            assert not possible
+        else:
+            assert possible
+            self.model.change(action, [item], priority)
+
     # -- time ----------------------------------------------------------------------------------------------------
 
     @rule(seconds=st.sampled_from([0.5, 2, 16, 16, 31, 31, 61, 61, 101, 1801, DAY, 181 * DAY]))
@@ -321,6 +361,10 @@ def compare(engine: Engine, model: Reference) -> None:
     """Every job is in the place in which the model has it, and counted there."""
     manager = engine.manager
     assert manager.queue_sizes() == {name: len(model.queued(name)) for name in sorted(model.kept.queues)}
+    for name in model.kept.queues:
+        queued = [row for part in manager.views.page(Place.QUEUED, name, count=100_000) for row in part]
+        found = [(json.loads(row.body)["args"][0], row.priority) for row in queued]
+        assert found == [(item.number, item.priority) for item in model.queued(name)]
     for place, at in SETS.items():
         rows = engine.rows(at)
         told = [(entry[0], json.loads(row.body)["args"][0]) for entry, row in zip(walk(engine, at), rows, strict=True)]
@@ -338,6 +382,14 @@ def compare(engine: Engine, model: Reference) -> None:
     assert (history.processed, history.failures) == (model.kept.processed, model.kept.failures)
     assert history.days() == model.kept.days
     assert len(manager.workers) == len(model.connections)
+
+
+def everything(engine: Engine) -> list[JobRow]:
+    """All jobs, in the order of their places."""
+    views = engine.manager.views
+    places = [(Place.QUEUED, name) for name in engine.manager.queue_names()]
+    places += [(place, "") for place in (*SETS.values(), Place.WORKING)]
+    return [row for where in places for rows in views.page(*where, count=100_000) for row in rows]
 
 
 def walk(engine: Engine, place: Place) -> list[tuple[float, int]]:

@@ -10,7 +10,7 @@ import pytest
 from faktory_tw.core import views
 from faktory_tw.core.job import parse_job
 from faktory_tw.core.queues import Fifo
-from faktory_tw.features import admin
+from faktory_tw.features import admin, search
 from faktory_tw.features.admin import Task
 from faktory_tw.storage.store import Place
 from faktory_tw.times import rfc3339
@@ -175,7 +175,7 @@ def test_a_working_job_that_ends_between_two_slices_is_not_told(engine: Engine) 
 
 def test_large_working_jobs_are_all_told(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     """Fewer of them than are asked for fit into a slice."""
-    monkeypatch.setattr(admin, "MOST_LISTED_BYTES", 2**30)
+    monkeypatch.setattr(search, "MOST_BYTES", 2**30)
     for _ in range(12):
         engine.push(args=["x" * 700_000])
     engine.commit()
@@ -184,7 +184,7 @@ def test_large_working_jobs_are_all_told(engine: Engine, monkeypatch: pytest.Mon
 
 
 def test_a_page_ends_early_where_jobs_are_large(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(admin, "MOST_LISTED_BYTES", 5000)
+    monkeypatch.setattr(search, "MOST_BYTES", 5000)
     for _ in range(10):
         engine.push(args=["x" * 2000])
     page = carry_out(engine, "LIST", place="queued", queue="default")
@@ -353,7 +353,7 @@ def test_the_jobs_a_filter_finds_are_changed_and_no_others(engine: Engine, subco
             engine.manager.working.take(jid, "")
             entry = (NOON + 500, ord(letter) - ord("a") + 1)
             at_place = Place[place.upper()]
-            engine.manager._record_timed(entry[1], at_place, entry[0], NOON, b'{"errtype":"E-%b"}' % letter.encode())
+            engine.manager.put_into_set(entry[1], at_place, entry[0], NOON, b'{"errtype":"E-%b"}' % letter.encode())
     wanted = {"match": "bbbbbbbb"} if place == "scheduled" else {"error": "E-b"}
     reply = carry_out(engine, subcommand, place=place, filter=wanted)
     assert (reply["matched"], reply["examined"], reply["next"]) == (1, 4, None)

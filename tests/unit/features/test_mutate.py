@@ -147,7 +147,7 @@ def test_jobs_that_leave_and_enter_between_two_slices_do_no_harm(engine: Engine)
     engine.pass_time(1)
     entries = engine.manager.walk(Place.SCHEDULED, None, 300)
     for entry in entries:
-        engine.manager.discard(Place.SCHEDULED, entry)
+        engine.manager.edits.discard(Place.SCHEDULED, entry)
     for _ in steps:
         pass
     assert engine.sizes() == {"scheduled": 0, "queued": 1, "working": 0, "retries": 0, "dead": 0}
