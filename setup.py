@@ -60,13 +60,17 @@ setup(
     packages=[*find_packages(include=["faktory_tw", "faktory_tw.*", "web", "web.*"]), "twisted.plugins"],
     package_data={
         "faktory_tw.storage": ["schema/*.sql"],
-        "web": ["templates/**/*", "static/**/*", "translations/**/*"],
+        "web": ["openapi.json", "templates/**/*", "static/**/*", "translations/**/*"],
     },
     install_requires=[
         # The reactor, the protocol's transport and the twistd plugin; 24.7 is the first release for Python 3.13.
         "twisted>=24.7",
         # Routes of the web UI and of /health and /stats.
         "klein>=24.8",
+        # The pages: templates that escape every value. 3.1 is the first that keeps its promises under Python 3.10.
+        "jinja2>=3.1",
+        # Numbers, dates and plurals in the 27 languages of the pages; 2.14 is the first for Python 3.13.
+        "babel>=2.14",
         # Priorities in a queue and the sets ordered by time; 2.4 is the last release and the one that is tested.
         "sortedcontainers>=2.4",
         # Certificates for a TLS endpoint in development, made on the spot; production leaves TLS to a front end.
@@ -87,6 +91,10 @@ setup(
             "pytest>=8.2",
             # Lets a test return a Deferred.
             "pytest-twisted>=1.14",
+            # Holds the description of the HTTP API against its specification, and answers against the description.
+            "openapi-spec-validator>=0.7",
+            # Drives Debian's Chromium through the pages; 4.15 is the first that takes a driver without looking for one.
+            "selenium>=4.15",
             # The state machine that compares memory, disk and a model.
             "hypothesis>=6.100",
             # Two client libraries that the system tests run unmodified against the server.

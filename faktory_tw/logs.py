@@ -5,7 +5,7 @@ those options (``--logfile``, ``--syslog``, ``--log-file``) and hands over an ob
 ILogObserver of the application, to twist as the factory of its observer. twistd's ``--logger`` is left as it is.
 
 Twisted's own messages of level info (a reactor was started, a port is open) count as debug. No other field of an event
-than its message, its traceback and FIELDS is written, so that nothing gets into the log by accident.
+than its message, its traceback, FIELDS and AUDIT_FIELDS is written, so that nothing gets into the log by accident.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ from zope.interface import implementer
 from faktory_tw.times import rfc3339
 
 FIELDS = ("jid", "wid", "queue")
+AUDIT_FIELDS = ("user", "role", "client")  # who has changed something; for people the message says it
 ALWAYS = "always"  # an event with this member true is written at every level: somebody has asked for it
 _LEVELS = {"debug": LogLevel.debug, "info": LogLevel.info, "warn": LogLevel.warn, "error": LogLevel.error}
 _COLOURS = {LogLevel.debug: "2", LogLevel.warn: "33", LogLevel.error: "31", LogLevel.critical: "1;31"}
@@ -231,14 +232,14 @@ def level_of(event: LogEvent) -> Level:
 
 
 def json_line(event: LogEvent) -> str:
-    """An event as one JSON object: ``time``, ``level``, ``message``, ``logger``, and FIELDS and ``traceback`` if any."""
+    """An event as one JSON object: ``time``, ``level``, ``message``, ``logger``, and FIELDS, AUDIT_FIELDS, ``traceback`` if any."""
     told = {
         "time": rfc3339(_time_of(event)),
         "level": level_of(event).name,
         "message": _message(event),
         "logger": str(event.get("log_namespace", "")),
     }
-    for name in FIELDS:
+    for name in (*FIELDS, *AUDIT_FIELDS):
         if event.get(name) is not None:
             told[name] = _shortened(str(event[name]), _MOST_MESSAGE)
     if traceback := _traceback(event):

@@ -18,7 +18,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from prometheus_client import CollectorRegistry, Histogram, ProcessCollector, generate_latest
 from prometheus_client.core import (
@@ -31,7 +31,8 @@ from prometheus_client.core import (
 from faktory_tw import __version__
 from faktory_tw.core.latencies import QueueState
 from faktory_tw.core.workers import State
-from faktory_tw.server import SPOKEN_VERSION, Server, resident_kib
+from faktory_tw.recent import RecentTimes
+from faktory_tw.server import SPOKEN_VERSION, Room, Server, resident_kib
 
 MORE_SLICES = 100  # of reading, about 2 MiB each, for one scrape
 _QUEUES = 250  # in one slice
@@ -44,25 +45,18 @@ Families = Iterator[Metric]
 _T = TypeVar("_T")
 
 
-class Room(Protocol):
-    """The disk as it was last looked at: bytes that are free, and below how many of them PUSH is refused."""
-
-    free: int
-    least: int
-
-
 class Metrics:
     """Of one server with its data in ``directory``.
 
     It is a collector of its own ``registry``, which has everything but the queues; :meth:`scrape` has these, too.
     ``committed(seconds)`` and ``lag(seconds)`` are told of each batch that was written, and of each call that came
-    late.
+    late. ``recent_commits`` has what the batches of the last minute took, ``room`` is the disk.
     """
 
     def __init__(self, server: Server, directory: Path, room: Room) -> None:
         self._server = server
         self._directory = directory
-        self._room = room
+        self.room = room
         self._commits = Histogram(
             "faktory_commit_seconds",
             "How long a batch took to be written and synced.",
@@ -75,11 +69,16 @@ class Metrics:
             buckets=_LAG_BUCKETS,
             registry=None,
         )
-        self.committed = self._commits.observe
+        self.recent_commits = RecentTimes(server.clock.monotonic)
         self.lag = self._lags.observe
         self.registry = CollectorRegistry(auto_describe=False)
         self.registry.register(self)
         ProcessCollector(registry=self.registry)
+
+    def committed(self, seconds: float) -> None:
+        """A batch took so long to be written and synced."""
+        self._commits.observe(seconds)
+        self.recent_commits.observe(seconds)
 
     # -- the whole server ----------------------------------------------------------------------------------------
 
@@ -144,7 +143,7 @@ class Metrics:
                 yield family
 
     def _disk(self) -> Families:
-        server, room = self._server, self._room
+        server, room = self._server, self.room
         yield _gauge("faktory_disk_free_bytes", "Free space for the data.", room.free)
         yield _gauge("faktory_disk_min_free_bytes", "Free space below which PUSH is refused.", room.least)
         yield _gauge("faktory_pushes_refused", "Whether PUSH is refused.", bool(server.manager.refuse_pushes))

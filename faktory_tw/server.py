@@ -206,10 +206,13 @@ class Server:
             },
         }
 
-    def info(self) -> dict[str, Any]:
-        """INFO: the members that clients, dashboards and exporters read, with the types they expect."""
+    def info(self, queues: dict[str, int] | None = None) -> dict[str, Any]:
+        """INFO: the members that clients, dashboards and exporters read, with the types they expect.
+
+        ``queues`` are the sizes by name, for who has gathered them in slices because they may be very many.
+        """
         manager, now = self.manager, self.clock.time()
-        queues, sets = manager.queue_sizes(), manager.set_sizes()
+        queues, sets = manager.queue_sizes() if queues is None else queues, manager.set_sizes()
         return {
             "now": rfc3339(now),
             "server_utc_time": time.strftime("%H:%M:%S UTC", time.gmtime(now)),

@@ -1,4 +1,4 @@
-"""The HTTP side of the server, on Klein."""
+"""The HTTP side of the server, on Klein: pages for people, an API and measurements for programs."""
 
 from .app import make_site
 

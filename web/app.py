@@ -1,124 +1,239 @@
-"""The site, for programs that watch the server.
+"""The site: every address on Klein, behind one gate.
 
-``/health`` and ``/ready`` tell anybody whether it lives and whether it takes jobs, ``/stats`` has the members of INFO
-for dashboards, ``/metrics`` is for Prometheus.
+A request is read and bounded (:mod:`web.gate.connections`), admitted or refused (:mod:`web.gate.security`), answered by the function
+of its route, and what that returns is written with the headers that every answer has. Whatever goes wrong becomes a page,
+or JSON for programs, that says what happened (:mod:`web.gate.errors`).
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
 from klein import Klein
-from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
 from twisted.internet.task import Cooperator
+from twisted.internet.threads import deferToThread
+from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.web.http import Request
-from twisted.web.iweb import IRequest
-from twisted.web.server import Site
-from werkzeug.exceptions import HTTPException, NotFound
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET
+from werkzeug.exceptions import HTTPException
+from werkzeug.routing import RequestRedirect
 
 from faktory_tw.server import Server
 
-_HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
-    "Cache-Control": "no-cache",
-}
+from . import api, monitoring, pages
+from .answers import Answer, Page, Redirect, Refusal
+from .gate import errors, security
+from .gate.connections import BoundedRequest, BoundedSite
+from .gate.fields import FORM_BYTES
+from .gate.prefix import location, prefix_of, without_prefix
+from .routes import Role, Route
+from .site import Coiterate, InThread, WebUI
+from .visit import Visit
 
-
-Coiterate = Callable[[Iterator[Any]], Deferred]
 _step_by_step = Cooperator(terminationPredicateFactory=lambda: lambda: True).coiterate  # one step a turn of the reactor
+_log = Logger(namespace="faktory_tw.web")
+
+_MOST_ADDRESS = 8192
+_METHODS = (b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS")
+_UNSAFE_STATUS = (403, 415)  # of a change: somebody has tried
+
+ROUTES: tuple[Route, ...] = (*monitoring.ROUTES, *pages.ROUTES, *api.ROUTES)
 
 
-class Pages:
-    """What each address answers.
+class Gate:
+    """Answers requests for one server."""
 
-    ``coiterate`` goes through an iterator, some of it in each turn of the reactor, and then fires a Deferred.
-    """
+    def __init__(self, ui: WebUI) -> None:
+        self._ui = ui
 
-    app = Klein()
+    def klein(self, routes: tuple[Route, ...]) -> Klein:
+        """These routes, with what happens to all others."""
+        app = Klein()
+        app.url_map.merge_slashes = False  # "//queues" is no page of ours, and nobody is sent on to one
+        for route in routes:
+            app.route(route.path, methods=list(route.methods), endpoint=f"{route.methods[0]} {route.path}")(
+                self._answering(route)
+            )
 
-    def __init__(self, server: Server, coiterate: Coiterate) -> None:
-        self._server = server
-        self._coiterate = coiterate
+        @app.handle_errors(HTTPException)
+        def no_such_page(request: Any, failure: Failure) -> Any:
+            error: Any = failure.value
+            return self.answer(request, None, {}, error)
 
-    @app.route("/health", methods=["GET", "HEAD"])
-    def health(self, request: IRequest) -> bytes:
-        """Alive: no password is needed to ask."""
-        return _json(request, self._server.health())
+        return app
 
-    @app.route("/ready", methods=["GET", "HEAD"])
-    def ready(self, request: IRequest) -> bytes:
-        """Able to take jobs, or status 503 and why not. No password is needed to ask."""
-        obstacles = self._server.obstacles()
-        if obstacles:
-            request.setResponseCode(503)
-        return _json(request, {"ready": not obstacles, "reasons": obstacles})
+    def _answering(self, route: Route) -> Any:
+        def answer(request: BoundedRequest, **values: Any) -> Deferred[bytes]:
+            return self.answer(request, route, values)
 
-    @app.route("/stats", methods=["GET", "HEAD"])
-    def stats(self, request: IRequest) -> bytes:
-        """The same as INFO."""
-        if not self._admitted(request):
-            return _locked(request)
-        return _json(request, self._server.info())
+        return answer
 
-    @app.route("/metrics", methods=["GET", "HEAD"])
-    def metrics(self, request: IRequest) -> bytes | Deferred[bytes]:
-        """Everything that is measured, in Prometheus' text format."""
-        if not self._admitted(request):
-            return _locked(request)
-        metrics = self._server.metrics
-        if metrics is None:
-            raise NotFound
-        pieces: list[bytes] = []
-        told = self._coiterate(map(pieces.append, metrics.scrape()))
-        return told.addCallback(lambda _: _text(request, CONTENT_TYPE_PLAIN_0_0_4, b"".join(pieces)))
+    def answer(
+        self, request: BoundedRequest, route: Route | None, values: dict[str, Any], error: Exception | None = None
+    ) -> Deferred[bytes]:
+        """The body of the answer. ``error``: what was found wrong before there was a route."""
+        return ensureDeferred(self._answer(Visit(self._ui, request, route), values, error))
 
-    @app.handle_errors(HTTPException)
-    def refused(self, request: IRequest, failure: Failure) -> bytes:
-        """No such page, or not in this way."""
-        error = failure.value
-        assert isinstance(error, HTTPException)
-        request.setResponseCode(error.code or 500)
-        return _json(request, {"error": error.name.lower()})
+    async def _answer(self, visit: Visit, values: dict[str, Any], error: Exception | None) -> bytes:
+        visit.request.notifyFinish().addErrback(lambda _: setattr(visit, "gone", True))
+        try:
+            return await self._write(visit, await self._respond(visit, values, error))
+        except CancelledError:
+            raise
+        except Exception as failed:  # noqa: BLE001 - no request may end the process
+            return await self._tell(visit, failed)
 
-    def _admitted(self, request: IRequest) -> bool:
-        given: bytes = request.getPassword()
-        return self._server.admits_to_web(given)
+    async def _respond(self, visit: Visit, values: dict[str, Any], error: Exception | None) -> Answer:
+        route = visit.route
+        if isinstance(error, Refusal):
+            raise error
+        security.recognize(visit, route)
+        if not visit.wants_json and visit.role > Role.NOBODY:
+            await self._ui.speak(visit)
+        if isinstance(error, RequestRedirect) and not visit.changes:
+            return Redirect(f"{visit.path}/")
+        if error is not None:
+            raise error
+        assert route is not None
+        if visit.changes:
+            security.check_change(visit, route)
+        security.check_role(visit, route)
+        self._check_length(visit, route)
+        await visit.read()
+        if visit.changes and not route.api:
+            security.check_form(visit)
+        answer: Answer = await route.respond(visit, **values)
+        return answer
+
+    def _check_length(self, visit: Visit, route: Route) -> None:
+        request = visit.request
+        content: Any = request.content
+        if request.too_long or (not route.large and content.seek(0, 2) > FORM_BYTES):
+            most = self.most_body_bytes(request) if route.large else FORM_BYTES
+            raise Refusal(
+                413, visit.gettext("This is longer than %(most)s bytes.") % {"most": visit.language.number(most)}
+            )
+
+    def most_body_bytes(self, request: Any) -> int:
+        """How long a body is read: who may push jobs may send one that is as long as a job may be."""
+        server = self._ui.server
+        return server.max_line_bytes if server.web_role(request.getPassword()) == "operator" else FORM_BYTES
+
+    # -- answers -------------------------------------------------------------------------------------------------
+
+    async def _tell(self, visit: Visit, error: Exception) -> bytes:
+        """Answer with what went wrong."""
+        refusal = errors.refusal_of(visit, error)
+        if refusal is None:
+            _log.failure("A page failed: {path}", path=visit.path)
+            refusal = Refusal(500, visit.gettext(errors.FAILED))
+        if visit.changes and refusal.status in _UNSAFE_STATUS:
+            self._ui.audit.refused(visit, refusal.status, refusal.sentence)
+        try:
+            return await self._write(visit, errors.answer_to(visit, refusal))
+        except CancelledError:
+            raise
+        except Exception:  # noqa: BLE001 - the page that tells of errors has one itself
+            _log.failure("The page of an error failed: {path}", path=visit.path)
+            return await self._write(visit, errors.bare_page(refusal))
+
+    async def _write(self, visit: Visit, answer: Answer) -> bytes:
+        request = visit.request
+        if isinstance(answer, Page):
+            answer.body = await self._render(visit, answer)
+            answer.headers.update({"Content-Language": visit.language.tag, "Vary": "Accept-Language, Cookie"})
+        elif isinstance(answer, Redirect):
+            notice = self._ui.leave_notice(answer.notice, answer.failed) if answer.notice else None
+            separator = "&" if "?" in answer.path else "?"
+            path = location(answer.path)
+            request.setHeader("Location", visit.prefix + path + (f"{separator}notice={notice}" if notice else ""))
+        request.setResponseCode(answer.status)
+        for name, value in {
+            **security.headers(visit),
+            "Content-Type": answer.content_type,
+            "Content-Length": str(len(answer.body)),
+            **answer.headers,
+        }.items():
+            request.setHeader(name, value)
+        return answer.body
+
+    async def _render(self, visit: Visit, page: Page) -> bytes:
+        renderer = await self._ui.renderer()
+        notice = visit.query.get("notice", [""])[0]
+        frame = {
+            "visit": visit,
+            "summary": await self._ui.summary(visit),
+            "notice": self._ui.take_notice(notice) if notice else None,
+            "now": self._ui.server.clock.time(),
+        }
+        return renderer.render(page.template, visit.language, {**frame, **page.values})
 
 
-def _locked(request: IRequest) -> bytes:
-    request.setResponseCode(401)
-    request.setHeader("WWW-Authenticate", 'Basic realm="Faktory"')
-    return _json(request, {"error": "authorization required"})
+class Root(Resource):
+    """What every request reaches first: it finds out the prefix of a proxy, and refuses what Klein could not read."""
+
+    isLeaf = True
+
+    def __init__(self, gate: Gate, klein: Resource) -> None:
+        super().__init__()
+        self._gate = gate
+        self._klein = klein
+
+    def render(self, request: Any) -> Any:
+        request.responseHeaders.removeHeader(b"Server")
+        refusal = _unreadable(request)
+        if refusal is None:
+            return self._klein.render(request)
+        request.method = request.method if request.method in _METHODS else b"GET"
+
+        def finish(body: bytes) -> None:
+            request.write(body)
+            request.finish()
+
+        answered = self._gate.answer(request, None, {}, refusal)
+        request.notifyFinish().addErrback(lambda _: answered.cancel())
+        answered.addCallback(finish).addErrback(lambda failure: failure.trap(CancelledError))
+        return NOT_DONE_YET
 
 
-def _json(request: IRequest, value: object) -> bytes:
-    return _text(request, "application/json", json.dumps(value, separators=(",", ":")).encode())
+def _unreadable(request: Any) -> Refusal | None:
+    """Why a request cannot be looked at; None if it can, and then its path is without the prefix."""
+    if request.method not in _METHODS:
+        return Refusal(501, "There is no such method.")
+    hosts = request.requestHeaders.getRawHeaders(b"Host", [])
+    if len(hosts) > 1 or (not hosts and request.clientproto == b"HTTP/1.1"):
+        return Refusal(400, "There must be one header Host.")
+    if len(request.uri) > _MOST_ADDRESS:
+        return Refusal(414, f"The address is longer than {_MOST_ADDRESS} characters.")
+    try:
+        b"".join(request.postpath).decode()
+        request.getRequestHostname().decode("ascii")
+    except UnicodeDecodeError:
+        return Refusal(400, "The address is not UTF-8 text.")
+    headers = request.requestHeaders.getRawHeaders(b"X-Script-Name", [])
+    try:
+        request.prefix = prefix_of(b", ".join(headers).decode("ascii"))
+    except ValueError:
+        return Refusal(400, "X-Script-Name, which a reverse proxy sets, must be a path such as /faktory.")
+    request.path = without_prefix(request.path, request.prefix)
+    if not request.path.startswith(b"/"):
+        return Refusal(400, "The address must be a path.")
+    request.postpath = list(map(unquote_to_bytes, request.path[1:].split(b"/")))
+    if request.path != b"/" and b"/".join(request.postpath).startswith(b"/"):  # Klein would take it for one slash
+        return Refusal(404, errors.NO_SUCH_PAGE)
+    return None
 
 
-def _text(request: IRequest, content_type: str, text: bytes) -> bytes:
-    for name, value in _HEADERS.items():
-        request.setHeader(name, value)
-    request.setHeader("Content-Type", content_type)
-    return text
-
-
-class QuietSite(Site):
-    """A site without an access log: Twisted dates its lines by the reactor's clock, which counts from no date here."""
-
-    def log(self, request: Request) -> None:
-        """Say nothing."""
-
-
-def make_site(server: Server, coiterate: Coiterate = _step_by_step) -> Site:
+def make_site(
+    server: Server,
+    coiterate: Coiterate = _step_by_step,
+    in_thread: InThread = deferToThread,
+    routes: tuple[Route, ...] = ROUTES,
+) -> BoundedSite:
     """The HTTP factory for one server."""
-    site = QuietSite(Pages(server, coiterate).app.resource())
-    site.noisy = False
-    site.displayTracebacks = False
-    return site
+    ui = WebUI(server, coiterate, in_thread, _log)
+    gate = Gate(ui)
+    return BoundedSite(Root(gate, gate.klein(routes).resource()), gate.most_body_bytes, ui)

@@ -172,7 +172,7 @@ class Batch:
 
     def __len__(self) -> int:
         """Records in the batch, about."""
-        return len(self.jobs) + len(self.places) + len(self.removed)
+        return len(self.jobs) + len(self.places) + len(self.removed) + len(self.queues)
 
     def __bool__(self) -> bool:
         return bool(

@@ -1,0 +1,1 @@
+"""Who may come in: bounded connections, passwords and roles, forged requests, refusals, the log of changes."""

@@ -1,0 +1,1 @@
+"""What pages look like to whom: templates, files, languages, preferences, addresses."""
