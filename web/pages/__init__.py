@@ -1,0 +1,37 @@
+"""The pages: a module each, with what it shows and what its forms do."""
+
+from __future__ import annotations
+
+from . import (
+    backups,
+    bulk,
+    busy,
+    dashboard,
+    debug,
+    job,
+    preferences,
+    push,
+    queue,
+    queues,
+    search,
+    selected,
+    sets,
+    static,
+)
+
+ROUTES = (
+    *backups.ROUTES,
+    *bulk.ROUTES,
+    *busy.ROUTES,
+    *dashboard.ROUTES,
+    *debug.ROUTES,
+    *job.ROUTES,
+    *preferences.ROUTES,
+    *push.ROUTES,
+    *queue.ROUTES,
+    *queues.ROUTES,
+    *search.ROUTES,
+    *selected.ROUTES,
+    *sets.ROUTES,
+    *static.ROUTES,
+)

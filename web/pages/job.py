@@ -1,0 +1,57 @@
+"""One job: everything about it, where it is now, and what can be done to it."""
+
+from __future__ import annotations
+
+from faktory_tw.features.changes import find_job
+from faktory_tw.features.search import JobRow
+
+from ..answers import Answer, NotThere, Page
+from ..content import actions, jobs
+from ..content.places import spot_of
+from ..routes import page
+from ..visit import Visit
+
+_MOST_DIGITS = 18  # of an id that SQLite can have
+
+
+def found(visit: Visit, job_id: str) -> JobRow:
+    """The job of that id. Raises NotThere."""
+    row = find_job(visit.manager, int(job_id)) if _is_id(job_id) else None
+    if row is None:
+        raise NotThere(visit.gettext("There is no such job now: it is finished, was deleted, or has never been there."))
+    return row
+
+
+def _is_id(text: str) -> bool:
+    return len(text) <= _MOST_DIGITS and text.isascii() and text.isdigit()
+
+
+async def job(visit: Visit, job_id: str) -> Answer:
+    """The page of a job. It goes with the job, wherever that moves."""
+    row = found(visit, job_id)
+    where = spot_of(row.place, row.queue)
+    return Page(
+        "jobs/job.html",
+        job=jobs.details(row),
+        row_id=row.id,
+        spot=where,
+        kind=where.kind,
+        words=actions,
+    )
+
+
+async def arguments(visit: Visit, job_id: str) -> Answer:
+    """All of the arguments, as they were pushed."""
+    return Answer(jobs.arguments(found(visit, job_id)), content_type="application/json")
+
+
+async def wire(visit: Visit, job_id: str) -> Answer:
+    """The job as a worker gets it."""
+    return Answer(jobs.wire_text(found(visit, job_id)), content_type="application/json")
+
+
+ROUTES = (
+    page("/jobs/<job_id>", job),
+    page("/jobs/<job_id>/args.json", arguments),
+    page("/jobs/<job_id>/job.json", wire),
+)

@@ -1,0 +1,171 @@
+"""All queues: how long they are, how long their next job has waited, and pausing, clearing and removing them."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from faktory_tw.core.views import QueueView
+
+from ..answers import Answer, NotThere, Page, Redirect, Refusal
+from ..content import queue_changes
+from ..content.queue_changes import QueueChange
+from ..content.queue_lists import ORDERS, QueueList
+from ..look import links
+from ..routes import form, page
+from ..visit import Visit
+from .confirm import confirmation
+
+_ROWS = 50
+_MOST_PAGES = 10**9
+
+
+class Lane(NamedTuple):
+    """The jobs of one priority, as a part of a bar that is a hundred long."""
+
+    priority: int
+    size: int
+    start: float
+    length: float
+
+
+class Row(NamedTuple):
+    """A queue in the list, with what is asked before its jobs go."""
+
+    view: QueueView
+    url: str
+    lanes: list[Lane]
+    clear: str
+    remove: str
+
+
+async def show_queues(visit: Visit) -> Answer:
+    """A page of the queues."""
+    order = visit.text("order") or ORDERS[0]
+    if order not in ORDERS:
+        raise Refusal(400, visit.gettext("There is no such order."))
+    part = visit.text("match", most=1024)
+    shown = QueueList(visit.manager, part, order, visit.number("page", 1, 1, _MOST_PAGES), _ROWS)
+    await visit.run(shown.steps())
+    rows = [
+        Row(
+            view,
+            links.queue_url(visit, view.name),
+            _lanes(view),
+            _question(visit, "clear", [view.name], view.size),
+            _question(visit, "remove", [view.name], view.size),
+        )
+        for view in shown.views
+    ]
+    return Page("queues.html", shown=shown, rows=rows, match=part, order=order, first=(shown.number - 1) * _ROWS + 1)
+
+
+def _lanes(view: QueueView) -> list[Lane]:
+    lanes, start = [], 0.0
+    for priority, size in sorted(view.priorities.items(), reverse=True):
+        length = 100 * size / max(view.size, 1)
+        lanes.append(Lane(priority, size, round(start, 2), round(length, 2)))
+        start += length
+    return lanes
+
+
+async def change_queues(visit: Visit) -> Answer:
+    """Change the queues that are checked, the one whose button was clicked, or all."""
+    action, names = _meant(visit)
+    if not names and names is not None:
+        raise Refusal(400, visit.gettext("No queue is checked. Go back and check some."))
+    for name in names or ():
+        if name not in visit.manager.queues():
+            told = visit.gettext("There is no queue %(name)s. It was removed, or nothing was pushed to it yet.")
+            raise NotThere(told % {"name": name[:200]})
+    if action in ("clear", "remove"):
+        assert names is not None
+        _, jobs = queue_changes.count(visit.manager, names)
+        label = visit.gettext("Delete the jobs") if action == "clear" else visit.gettext("Remove")
+        ask = confirmation(visit, _question(visit, action, names, jobs), label, back="/queues")
+        if ask is not None:
+            return ask
+    change = QueueChange(visit.manager, action, names)
+    told = "all" if names is None else ", ".join(names[:10])
+    await visit.change(change.steps(), f"{action} queues", queues=told, done=change)
+    return Redirect(_back(visit, names, action), _notice(visit, action, change))
+
+
+def _meant(visit: Visit) -> tuple[str, list[str] | None]:
+    """What is to be done, and to which queues: None is all of them, which can only be paused or resumed.
+
+    ``only`` is the button of one row, such as ``pause/default``, and says so whatever is checked besides.
+    """
+    action, _, only = visit.text("only").partition("/")
+    names: list[str] | None = [only]
+    if not only:
+        action = visit.text("action")
+        names = list(dict.fromkeys(name for name in visit.texts("queue") if name))
+        if visit.text("all"):
+            names = None
+    if action not in queue_changes.ACTIONS or (names is None and action not in ("pause", "resume")):
+        raise Refusal(400, visit.gettext("There is no such action."))
+    return action, names
+
+
+def _question(visit: Visit, action: str, names: list[str], jobs: int) -> str:
+    ngettext = visit.language.ngettext
+    if action == "clear" and len(names) == 1:
+        told = ngettext(
+            "Delete %(num)s job in the queue %(queue)s? The queue stays.",
+            "Delete %(num)s jobs in the queue %(queue)s? The queue stays.",
+            jobs,
+        )
+    elif action == "clear":
+        told = ngettext(
+            "Delete %(num)s job in %(count)s queues? The queues stay.",
+            "Delete %(num)s jobs in %(count)s queues? The queues stay.",
+            jobs,
+        )
+    elif len(names) == 1:
+        told = ngettext(
+            "Remove the queue %(queue)s and %(num)s job in it?",
+            "Remove the queue %(queue)s and %(num)s jobs in it?",
+            jobs,
+        )
+    else:
+        told = ngettext(
+            "Remove %(count)s queues and %(num)s job in them?",
+            "Remove %(count)s queues and %(num)s jobs in them?",
+            jobs,
+        )
+    number = visit.language.number
+    return told % {"num": number(jobs), "count": number(len(names)), "queue": names[0][:200]}
+
+
+def _notice(visit: Visit, action: str, change: QueueChange) -> str:
+    if action == "pause":
+        return visit.ngettext("%(num)s queue paused.", "%(num)s queues paused.", change.queues)
+    if action == "resume":
+        return visit.ngettext("%(num)s queue resumed.", "%(num)s queues resumed.", change.queues)
+    if action == "clear":
+        return visit.ngettext("%(num)s job deleted.", "%(num)s jobs deleted.", change.jobs)
+    told = visit.language.ngettext(
+        "%(queues)s queue removed; jobs deleted: %(jobs)s.",
+        "%(queues)s queues removed; jobs deleted: %(jobs)s.",
+        change.queues,
+    )
+    return told % {"queues": visit.language.number(change.queues), "jobs": visit.language.number(change.jobs)}
+
+
+def _back(visit: Visit, names: list[str] | None, action: str) -> str:
+    """Where somebody came from: the page of the queue, while there is one, or the list as it was."""
+    if visit.text("from") == "queue" and names and action != "remove":
+        return links.queue_address(names[0])
+    order = visit.text("order")
+    return links.address(
+        "/queues",
+        match=visit.text("match", most=1024),
+        order=order if order in ORDERS[1:] else None,
+        page=visit.text("page") if visit.number("page", 1, 1, _MOST_PAGES) > 1 else None,
+    )
+
+
+ROUTES = (
+    page("/queues", show_queues),
+    form("/queues", change_queues),
+)
