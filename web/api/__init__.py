@@ -1,0 +1,15 @@
+"""What programs may ask for and do, in JSON: the same as the pages. ``openapi.json`` describes it."""
+
+from __future__ import annotations
+
+from ..routes import Route
+from . import changes, description, jobs, queues, server, workers
+
+ROUTES: tuple[Route, ...] = (
+    *description.ROUTES,
+    *server.ROUTES,
+    *queues.ROUTES,
+    *jobs.ROUTES,
+    *changes.ROUTES,
+    *workers.ROUTES,
+)
