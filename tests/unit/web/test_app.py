@@ -1,73 +1,16 @@
-"""The pages, asked for as a browser asks: bytes of HTTP in, bytes of HTTP out, and no network."""
+"""What programs ask for that watch the server, and what all answers have in common."""
 
 from __future__ import annotations
 
-import base64
-import json
-from collections.abc import Iterator
-from http.client import HTTPMessage, parse_headers
-from io import BytesIO
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
-from twisted.internet.address import IPv4Address
-from twisted.internet.error import ConnectionDone
-from twisted.internet.task import Clock, Cooperator
-from twisted.internet.testing import StringTransport
-from twisted.python.failure import Failure
 
 from faktory_tw.metrics import Metrics
 from tests.unit.house import EPOCH, House, job
-from web import make_site
-
-BROWSER = IPv4Address("TCP", "192.0.2.1", 50_000)
-
-
-class Answer(NamedTuple):
-    """What a page answered."""
-
-    status: int
-    headers: HTTPMessage
-    body: bytes
-
-    def json(self) -> Any:
-        """Return the body as JSON, which is what its type must say."""
-        assert self.headers["Content-Type"].split(";")[0] == "application/json"
-        return json.loads(self.body)
-
-
-def _at_once(turn: Any) -> Any:
-    """Schedules a turn of a Cooperator for now."""
-    turn()
-
-
-def ask(house: House, path: str, method: str = "GET", password: str | None = None, **headers: str) -> Answer:
-    """Return the answer of `house` to one request; what takes several turns of the reactor is done at once."""
-    at_once = Cooperator(terminationPredicateFactory=lambda: lambda: False, scheduler=_at_once)
-    site: Any = make_site(house.server, at_once.coiterate)
-    site.reactor = Clock()
-    channel = site.buildProtocol(BROWSER)
-    transport = StringTransport(peerAddress=BROWSER)
-    if password is not None:
-        headers["Authorization"] = "Basic " + base64.b64encode(f"somebody:{password}".encode()).decode()
-    lines = [f"{method} {path} HTTP/1.0", "Host: localhost"]
-    lines += [f"{name}: {value}" for name, value in headers.items()]
-    channel.makeConnection(transport)
-    channel.dataReceived("\r\n".join([*lines, "", ""]).encode())
-    channel.connectionLost(Failure(ConnectionDone()))
-    stream = BytesIO(transport.value())
-    status = int(stream.readline().split()[1])
-    return Answer(status, parse_headers(stream), stream.read())
-
-
-@pytest.fixture
-def locked_house() -> Iterator[House]:
-    """A server with a password."""
-    house = House(password="sécret")
-    yield house
-    house.close()
+from tests.unit.web.browsing import Exchange, ask
 
 
 def test_health_says_that_the_server_is_alive(house: House) -> None:
@@ -98,6 +41,23 @@ def test_stats_are_those_of_info(house: House) -> None:
     assert told["faktory"]["queues"] == {"default": 1}
 
 
+def test_stats_of_many_queues_are_gathered_in_slices_and_come_whole_and_in_order(house: House) -> None:
+    for number in range(3000):
+        house.talk().say(b"PUSH " + job(number, queue=f'"q{number}"'))
+    exchange = Exchange(house)
+    exchange.send(b"GET /stats HTTP/1.1\r\nHost: localhost:7420\r\nConnection: close\r\n\r\n")
+    turns = 0
+    while not exchange.answers():
+        turns += 1
+        house.reactor.turn()
+    assert turns > 4
+    [answer] = exchange.answers()
+    exchange.leave()
+    queues = answer.json()["faktory"]["queues"]
+    assert list(queues) == sorted(house.manager.queue_names())
+    assert sum(queues.values()) == 3000
+
+
 def test_stats_are_told_to_who_knows_the_password(locked_house: House) -> None:
     answer = ask(locked_house, "/stats", password="sécret")
     assert answer.status == 200
@@ -125,8 +85,8 @@ def test_answers_carry_the_headers_that_keep_a_browser_safe(locked_house: House,
     assert "frame-ancestors 'none'" in headers["Content-Security-Policy"]
     assert headers["X-Content-Type-Options"] == "nosniff"
     assert headers["X-Frame-Options"] == "DENY"
-    assert headers["Referrer-Policy"] == "no-referrer"
-    assert headers["Cache-Control"] in ("no-cache", "no-store")
+    assert headers["Referrer-Policy"] == "same-origin"
+    assert headers["Cache-Control"] == "no-store"
 
 
 @pytest.mark.parametrize("path", ["/nowhere", "/health/more", "/stats.json", "/%2e%2e/etc/passwd", "/health%00"])
@@ -156,7 +116,9 @@ def test_pages_that_only_tell_take_nothing(house: House, method: str) -> None:
     assert ask(house, "/stats", method=method, **{"Content-Length": "0"}).status == 405
 
 
-def test_a_failure_shows_nothing_of_the_server(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failure_shows_nothing_of_the_server(
+    house: House, monkeypatch: pytest.MonkeyPatch, failures: list[str]
+) -> None:
     def fail() -> None:
         raise ZeroDivisionError("secret inside")
 
@@ -165,6 +127,8 @@ def test_a_failure_shows_nothing_of_the_server(house: House, monkeypatch: pytest
     assert answer.status == 500
     assert b"secret inside" not in answer.body
     assert b"Traceback" not in answer.body
+    assert len(failures) == 1
+    assert "secret inside" in failures.pop()
 
 
 # -- backups ---------------------------------------------------------------------------------------------------------
@@ -268,20 +232,14 @@ def test_a_scrape_of_many_queues_lets_others_in(house: House, tmp_path: Path) ->
     measure(house, tmp_path)
     for number in range(600):
         house.talk().say(b"PUSH " + job(number, queue=f'"q{number}"'))
-    turns: list[Any] = []
-    schedule: Any = turns.append
-    slowly = Cooperator(terminationPredicateFactory=lambda: lambda: True, scheduler=schedule)
-    site: Any = make_site(house.server, slowly.coiterate)
-    channel = site.buildProtocol(BROWSER)
-    transport = StringTransport(peerAddress=BROWSER)
-    channel.makeConnection(transport)
-    channel.dataReceived(b"GET /metrics HTTP/1.0\r\n\r\n")
+    exchange = Exchange(house)
+    exchange.send(b"GET /metrics HTTP/1.0\r\n\r\n")
     count = 0
-    while not transport.value():
+    while not exchange.raw:
         count += 1
-        turns.pop()()
+        house.reactor.turn()
     assert count > 10
-    channel.connectionLost(Failure(ConnectionDone()))
+    exchange.leave()
 
 
 def test_metrics_are_not_told_to_who_does_not_know_the_password(locked_house: House, tmp_path: Path) -> None:
