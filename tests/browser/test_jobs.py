@@ -99,6 +99,17 @@ def test_a_queued_job_gets_another_priority_and_is_fetched_first(person: Browser
     assert [found["jid"] for found in fetched if found] == [second, first]
 
 
+def test_all_jobs_of_a_queue_get_another_priority(person: Browser, server: Server) -> None:
+    queue = wire.unused("lifted")
+    wire.put(server, "queued", 3, "Lifted", queue)
+    person.open(f"/queues/{queue}")
+    person.fill("Priority", "8", person.one("#place-head"))
+    person.press("Set priority of all", person.one("#place-head"))
+    person.press("Change the priority of 3 jobs")
+    person.until_text("3 jobs have a new priority.", "main")
+    assert [found["priority"] for found in wire.listed(server, "queued", queue)] == [8, 8, 8]
+
+
 def test_a_job_is_pushed_by_form(person: Browser, server: Server) -> None:
     queue = wire.unused("pushed")
     person.open("/push")

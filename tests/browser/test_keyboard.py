@@ -112,6 +112,17 @@ def test_rows_are_walked_checked_and_opened_by_keys(browser: Browser) -> None:
     browser.until(lambda: browser.path.startswith("/jobs/"), "the page of a job")
 
 
+def test_the_bar_with_the_buttons_does_not_cover_the_row_one_walks_to(browser: Browser) -> None:
+    browser.size(1280, 500)
+    browser.open("/scheduled")
+    browser.keys("j", "x", *"j" * 20, *"k" * 12)
+    bar, row = browser.js(
+        "return ['[data-bulk]', '[data-here]'].map((css) => document.querySelector(css).getBoundingClientRect())"
+    )
+    assert bar["top"] < 20
+    assert row["top"] >= bar["bottom"]
+
+
 def test_a_job_is_deleted_without_a_mouse(browser: Browser, server: Server) -> None:
     (jid,) = wire.put(server, "dead", 1, wire.unused("Keys"))
     browser.open(f"/dead?jid={jid}")

@@ -30,6 +30,11 @@ return wide <= arguments[0] ? [] : [`${wide} pixels`, ...[...document.querySelec
   return (box.right > arguments[0] + 1 || box.left < -1) && box.width && !scrolls(e.parentElement);
 }).map((e) => e.outerHTML.slice(0, 120)).slice(0, 5)];
 """
+# What one would have to scroll sideways for: cells and buttons of tables that their frame cuts off.
+CUT_OFF = """
+return [...document.querySelectorAll('.table-scroll')].filter((frame) => frame.scrollWidth > frame.clientWidth + 1)
+  .map((frame) => `${frame.id}: ${frame.scrollWidth} of ${frame.clientWidth} pixels`);
+"""
 LIGHTNESS = """
 const ground = (e) => getComputedStyle(e).backgroundColor.match(/[\\d.]+/g).map(Number);
 const [body, page] = [document.body, document.documentElement].map(ground);
@@ -80,8 +85,28 @@ def test_a_page_fits_a_phone(browser: Browser, name: str) -> None:
     browser.size(*PHONE)
     look_at(browser, name)
     assert browser.js(STICKING_OUT, PHONE[0]) == []
+    assert browser.js(CUT_OFF) == []
     browser.size(*SMALLEST)
     assert browser.js(STICKING_OUT, SMALLEST[0]) == []
+    assert browser.js(CUT_OFF) == []
+
+
+@pytest.mark.parametrize("width", [*range(800, 1300, 60), 1201])
+@pytest.mark.parametrize("name", ["queues", "scheduled", "retries", "busy", "search"])
+def test_a_table_fits_windows_of_any_width(browser: Browser, name: str, width: int) -> None:
+    browser.size(width, 900)
+    look_at(browser, name)
+    assert browser.js(CUT_OFF) == []
+
+
+def test_a_phone_shows_the_error_of_a_retry_and_what_can_be_done_to_a_queue(browser: Browser) -> None:
+    browser.size(*PHONE)
+    browser.open("/retries")
+    assert "Net::ReadTimeout" in browser.text("main tbody")
+    browser.open("/queues")
+    button = browser.button("Pause", browser.row("webhooks"))
+    assert button is not None
+    assert button.rect["x"] + button.rect["width"] < PHONE[0]
 
 
 def test_a_theme_can_be_chosen_and_stays(browser: Browser) -> None:
