@@ -33,7 +33,9 @@ from .routes import Role, Route
 from .site import Coiterate, InThread, WebUI
 from .visit import Visit
 
-_step_by_step = Cooperator(terminationPredicateFactory=lambda: lambda: True).coiterate  # one step a turn of the reactor
+# One step a turn of the reactor; searches take turns among themselves, so that no page waits for twenty of them.
+_step_by_step = Cooperator(terminationPredicateFactory=lambda: lambda: True).coiterate
+_search_step_by_step = Cooperator(terminationPredicateFactory=lambda: lambda: True).coiterate
 _log = Logger(namespace="faktory_tw.web")
 
 _MOST_ADDRESS = 8192
@@ -229,11 +231,11 @@ def _unreadable(request: Any) -> Refusal | None:
 
 def make_site(
     server: Server,
-    coiterate: Coiterate = _step_by_step,
+    coiterate: Coiterate | None = None,
     in_thread: InThread = deferToThread,
     routes: tuple[Route, ...] = ROUTES,
 ) -> BoundedSite:
     """The HTTP factory for one server."""
-    ui = WebUI(server, coiterate, in_thread, _log)
+    ui = WebUI(server, coiterate or _step_by_step, coiterate or _search_step_by_step, in_thread, _log)
     gate = Gate(ui)
     return BoundedSite(Root(gate, gate.klein(routes).resource()), gate.most_body_bytes, ui)

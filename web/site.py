@@ -34,12 +34,15 @@ _SUMMARY_SECONDS = 1.0
 class WebUI:
     """``coiterate`` goes through an iterator, some of it in each turn of the reactor, and then fires a Deferred.
 
-    ``in_thread`` calls a function in a thread, and fires with what it returned.
+    ``search`` is another of the same, for what may take a second. ``in_thread`` calls a function in a thread, and fires with what it returned.
     """
 
-    def __init__(self, server: Server, coiterate: Coiterate, in_thread: InThread, log: Logger) -> None:
+    def __init__(
+        self, server: Server, coiterate: Coiterate, search: Coiterate, in_thread: InThread, log: Logger
+    ) -> None:
         self.server = server
         self.coiterate = coiterate
+        self.search = search
         self.log = log
         self.tokens = Tokens()
         self.audit = Audit(log)

@@ -250,6 +250,10 @@ class Visit:
         """Go through what is only read, a slice in each turn of the reactor, until the end or until nobody waits."""
         await self.ui.coiterate(self._while_here(steps))
 
+    async def search(self, steps: Iterator[Any]) -> None:
+        """The same for what may take a second: searches wait for each other, and no page for them."""
+        await self.ui.search(self._while_here(steps))
+
     def _while_here(self, steps: Iterator[Any]) -> Iterator[Any]:
         for step in steps:
             if self.gone:

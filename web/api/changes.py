@@ -73,7 +73,7 @@ async def _change_found(visit: Visit, action: str, where: Where) -> Answer:
     except CommandError as error:
         raise Refusal(400, str(error)) from None
     if isinstance(work, Search):
-        await visit.run(work.steps())
+        await visit.search(work.steps())
     else:
         place = place_name(where.place)
         await visit.change(work.steps(), f"{action} jobs", place=place, queue=where.queue or None, done=_Done(work))

@@ -55,7 +55,7 @@ async def _found(visit: Visit, where: Where | None) -> Answer:
         search = Search(visit.manager, where, asked_criteria(visit).filter(), limit, after)
     except CommandError as error:
         raise Refusal(400, str(error)) from None
-    await visit.run(search.steps())
+    await visit.search(search.steps())
     return answer(
         {
             "jobs": [told_job(row) for row in search.rows],

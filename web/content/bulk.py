@@ -168,7 +168,7 @@ class Operations:
 
     async def _count(self, operation: Operation) -> None:
         with self._failing(operation):
-            await self._ui.coiterate(operation.count())
+            await self._ui.search(operation.count())
 
     def carry_out(self, visit: Visit, operation: Operation, action: str) -> Deferred[None] | None:
         """Do it, and tell the log when it is done. Returns what to wait for where that is not long. Raises Refusal."""

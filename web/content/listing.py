@@ -100,7 +100,7 @@ async def found(visit: Visit, where: Where | None, criteria: Criteria) -> Found:
         search = Search(visit.manager, where, criteria.filter(), per, after, _MOST_EXAMINED, backwards=backwards)
     except CommandError as error:
         raise Refusal(400, str(error)) from None
-    await visit.run(search.steps())
+    await visit.search(search.steps())
     lines = [jobs.line(row) for row in search.rows]
     examined = looked + search.examined
     return Found(lines, max(search.size, examined), examined, so_far + search.matched, search.next, per)

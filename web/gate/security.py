@@ -27,9 +27,9 @@ HEADERS = {
     "Cache-Control": "no-store",
 }
 FOR_READING_ONLY = gettext_noop("This password is for reading only. Nothing was changed.")
-NOT_UNDER_THIS_NAME = gettext_noop(
-    "A server without a password takes no changes under this name, because other sites could send them. "
-    "Set a password, or ask for it as localhost or by its address."
+NOT_UNDER_THIS_NAME = (
+    "A server without a password answers under local names and addresses only, because other sites could ask in your "
+    "name. Set a password, or ask for it as localhost or by its address."
 )
 STRICT_TRANSPORT = "max-age=2592000"  # thirty days: who turns HTTPS off again is not locked out for a year
 
@@ -39,8 +39,11 @@ _LOCAL = ("localhost", "127.0.0.1", "[::1]")
 
 def recognize(visit: Visit, route: Route | None) -> None:
     """Find out who asks. Raises Refusal when they may not see what they ask for; no page is known to strangers."""
+    is_for_everybody = route is not None and route.role == Role.NOBODY
+    if not is_for_everybody and _is_open(visit) and forgery.may_be_rebound(visit.request):
+        raise Refusal(403, NOT_UNDER_THIS_NAME)
     visit.role = _ROLES.get(visit.server.web_role(visit.request.getPassword()) or "", Role.NOBODY)
-    if visit.role >= Role.READER or (route is not None and route.role == Role.NOBODY):
+    if visit.role >= Role.READER or is_for_everybody:
         return
     if visit.header("Authorization"):
         sentence = "The password is wrong. Any user name will do."
@@ -63,8 +66,6 @@ def check_change(visit: Visit, route: Route) -> None:
     """
     if forgery.is_from_elsewhere(visit.request, visit.secure):
         raise Refusal(403, visit.gettext("This was sent by a page of another site. Nothing was changed."))
-    if _is_open(visit) and forgery.may_be_rebound(visit.request):
-        raise Refusal(403, visit.gettext(NOT_UNDER_THIS_NAME))
     encoding = visit.header("Content-Encoding")
     if encoding and encoding.strip().lower() != "identity":
         raise Refusal(415, visit.gettext("The body of the request must not be compressed."))

@@ -268,6 +268,15 @@ def test_a_name_that_was_made_to_lead_here_changes_nothing_where_there_is_no_pas
     assert ask(house, "/api/ring", json={}, Host=host, Origin=f"http://{host}", password="secret").status == 200
 
 
+@pytest.mark.parametrize("path", ["/", "/queues", "/api/jobs", "/debug.txt", "/nowhere"])
+def test_a_name_that_was_made_to_lead_here_reads_nothing_where_there_is_no_password(house: House, path: str) -> None:
+    house.server.settings = Settings("development", Path("/data"), Path("/conf"), None)
+    answer = ask(house, path, Host="evil.example")
+    assert answer.status == 403
+    assert b"Set a password" in answer.body
+    assert ask(house, "/health", Host="evil.example").status == 200
+
+
 @pytest.mark.parametrize(
     "host",
     [
