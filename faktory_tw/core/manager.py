@@ -316,8 +316,9 @@ class JobManager:
         self.put_into_set(job.id, place, at, job.enqueued_at, failure)
 
     def put_into_set(self, job_id: int, place: Place, at: float, enqueued_at: float | None, failure: bytes) -> None:
-        """Record a job that has left its place as one of a set, and add it there."""
-        self._store.batch.move(PlaceRecord(job_id, int(place), job_id, at, enqueued_at, failure, "", None))
+        """Record a job that has left its place as one of a set, the last that came there, and add it."""
+        position = self.take_id()
+        self._store.batch.move(PlaceRecord(job_id, int(place), position, at, enqueued_at, failure, "", None))
         self._sets[place].add(at, job_id)
 
     def beat(self, wid: str, state: str | None, rss_kb: int) -> State | None:

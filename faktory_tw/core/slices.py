@@ -8,7 +8,7 @@ from faktory_tw.storage.store import JobRow
 
 SLICE_BYTES = 2 * 1024 * 1024  # of bodies and failures read in one turn of the reactor, about
 _MOST_AT_ONCE = 64  # rows in one query: little is won by more, and it is how far rows that turn out large can surprise
-_FIRST = 8
+_FIRST = 1  # a row may fill a slice by itself
 
 
 class Stride:

@@ -4,13 +4,13 @@ A :class:`Change` does it to each job of a place that a filter finds, in slices;
 is at that moment. Both raise CommandError, with a sentence for people, when it cannot be done.
 
 A person decides on what she has seen. ``Views.newest`` tells, with the number of jobs that a preview found, the highest
-id there was; a change that is given it leaves jobs alone that came later.
+position there was; a change that is given it leaves jobs alone that came to their place later, whenever they were pushed.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from itertools import takewhile
 
 from faktory_tw.core.job import HIGHEST_PRIORITY
 from faktory_tw.core.manager import JobManager
@@ -68,10 +68,26 @@ def change_one(manager: JobManager, action: str, job_id: int, priority: int | No
     return row if action == "delete" else manager.read(changed)[0]
 
 
+def came_later(manager: JobManager, queue: str, newest: int) -> bool:
+    """Whether a job came to a queue after somebody looked: then the last in line of its priority did."""
+    if manager.views.newest() <= newest or queue not in manager.queues():
+        return False
+    lines = [fifo for _, fifo in manager.queues()[queue].fifos() if len(fifo)]
+    return any(_turn(manager, fifo.part(len(fifo) - 1, 1)[0], newest) > newest for fifo in lines)
+
+
+def _turn(manager: JobManager, job_id: int, newest: int) -> int:
+    """The position of a queued job, or just any number above ``newest`` if it is."""
+    if job_id > newest:
+        return job_id  # a position is the id, or higher
+    position = manager.views.position(job_id)
+    return newest + 1 if position is None else position
+
+
 class Change:
     """Does ``action`` to the jobs of ``where`` that a filter finds; ``priority`` is for the action of that name.
 
-    ``newest``: jobs with a higher id are left alone. ``after`` and ``most_examined`` are for who wants it in pieces: as
+    ``newest``: jobs with a higher position are left alone. ``after`` and ``most_examined`` are for who wants it in pieces: as
     with Search, ``next`` tells then where the next one begins. ``matched`` is how many jobs were changed.
     """
 
@@ -108,9 +124,10 @@ class Change:
     def steps(self) -> Iterator[None]:
         """Carry it out, a slice at each step."""
         if self._all and self._action == "delete":
-            if self._where.place is not Place.QUEUED:
+            if self._where.place is Place.QUEUED:
+                return self._clear() if self._newest is None else self._delete_queued(self._newest)
+            if self._newest is None:
                 return self._delete_entries()
-            return self._clear() if self._newest is None else self._delete_queued(self._newest)
         return self._change_found()
 
     def _change_found(self) -> Iterator[None]:
@@ -126,7 +143,7 @@ class Change:
 
     def _is_meant(self, row: JobRow) -> bool:
         """Whether somebody may have seen it, and something is to be done: the walk meets again what it has moved."""
-        return (self._newest is None or row.id <= self._newest) and (
+        return (self._newest is None or row.position <= self._newest) and (
             self._action != "priority" or row.priority != self._priority
         )
 
@@ -143,8 +160,7 @@ class Change:
         while entries := manager.walk(place, after, _BARE):
             after = entries[-1]
             for entry in entries:
-                if self._newest is None or entry[1] <= self._newest:
-                    self.matched += manager.edits.discard(place, entry)
+                self.matched += manager.edits.discard(place, entry)
             self.examined += len(entries)
             if self._ends(after):
                 return
@@ -155,16 +171,26 @@ class Change:
         yield
 
     def _delete_queued(self, newest: int) -> Iterator[None]:
-        """Delete the jobs of a queue up to ``newest``. Whoever stands behind a newer job has come later, too."""
+        """Delete the jobs of a queue up to ``newest``. Whoever stands behind a newer job has come later, too.
+
+        Of five hundred jobs it is the last whose position is looked up, and some nine more where the newer ones begin.
+        """
         name = self._where.queue
         for priority in range(HIGHEST_PRIORITY, 0, -1):
             while ids := self._manager.views.queued_ids(name, priority, 0, _BARE):
-                old = list(takewhile(lambda job_id: job_id <= newest, ids))
+                old = self._seen(ids, newest)
                 self.matched += len(self._manager.edits.discard_queued(name, priority, old))
                 self.examined += len(old)
                 yield
                 if len(old) < len(ids):
                     break
+
+    def _seen(self, ids: list[int], newest: int) -> list[int]:
+        """Of jobs that follow each other in a queue, those up to ``newest``."""
+        manager = self._manager
+        if _turn(manager, ids[-1], newest) <= newest:
+            return ids
+        return ids[: bisect_right(ids, newest, key=lambda job_id: _turn(manager, job_id, newest))]
 
 
 def _check_priority(action: str, priority: int | None) -> None:

@@ -43,7 +43,11 @@ class JobRecord(msgspec.Struct, array_like=True, gc=False):
 
 
 class PlaceRecord(msgspec.Struct, array_like=True, gc=False):
-    """Where a job is now, once it has left its first place. ``at`` is the due time, or when a dead job is dropped."""
+    """Where a job is now, once it has left its first place. ``at`` is the due time, or when a dead job is dropped.
+
+    ``position`` is its turn of arrival in that place: a number that was new then, above all ids and positions there were.
+    While the job is worked, it is still that of its queue, to which it may be given back.
+    """
 
     id: int
     place: int

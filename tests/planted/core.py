@@ -27,8 +27,8 @@ AREA = Area(
         Fault(
             "a FAIL is not recorded",
             MANAGER,
-            "        self._store.batch.move(PlaceRecord(job_id, int(place), job_id, at, enqueued_at,",
-            "        (PlaceRecord(job_id, int(place), job_id, at, enqueued_at,",
+            "        self._store.batch.move(PlaceRecord(job_id, int(place), position, at, enqueued_at,",
+            "        (PlaceRecord(job_id, int(place), position, at, enqueued_at,",
         ),
         Fault(
             "a job that is dropped at its failure is not recorded",
@@ -335,7 +335,7 @@ AREA = Area(
         Fault(
             "a change takes jobs that came after somebody looked",
             "features/changes.py",
-            "        return (self._newest is None or row.id <= self._newest) and (",
+            "        return (self._newest is None or row.position <= self._newest) and (",
             "        return bool(self._newest or 1) and (",
         ),
         Fault(

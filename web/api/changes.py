@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from faktory_tw.core.job import job_of
 from faktory_tw.features.changes import Change, change_one, find_job
 from faktory_tw.features.search import Place, Search, Where, place_name
 from faktory_tw.wire import CommandError
@@ -34,7 +35,7 @@ def _changer_of_one(action: str) -> Any:
             raise no_job(job_id)
         row = change_one(visit.manager, action, job_id, priority)
         view = told_job(row)
-        await visit.changed(f"{action} job", job=job_id, queue=row.queue)
+        await visit.changed(f"{action} job", job=job_id, jid=job_of(row).jid, queue=row.queue)
         return answer({"action": action, "job": view})
 
     return change
@@ -75,8 +76,7 @@ async def _change_found(visit: Visit, action: str, where: Where) -> Answer:
     if isinstance(work, Search):
         await visit.search(work.steps())
     else:
-        place = place_name(where.place)
-        await visit.change(work.steps(), f"{action} jobs", place=place, queue=where.queue or None, done=_Done(work))
+        await visit.change(work.steps(), f"{action} jobs", **_facts(where, bulk), done=_Done(work))
     return answer(
         {
             "action": action,
@@ -86,6 +86,13 @@ async def _change_found(visit: Visit, action: str, where: Where) -> Answer:
             "newest": newest,
         }
     )
+
+
+def _facts(where: Where, bulk: Bulk) -> dict[str, Any]:
+    """What the log says of a change: where, and of which jobs. A queue is named before one that is looked for."""
+    criteria = {} if bulk.filter is None else bulk.filter.told()
+    facts = {"place": place_name(where.place), "priority": bulk.priority, "newest": bulk.newest, **criteria}
+    return {**facts, "queue": where.queue} if where.queue else facts
 
 
 class _Done:

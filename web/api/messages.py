@@ -26,6 +26,7 @@ _MOST_CURSOR = 1200  # characters of ``after``, which may hold the name of a que
 
 _Struct = TypeVar("_Struct", bound=msgspec.Struct)
 Names = Annotated[list[str], Meta(max_length=_MOST_NAMES)]
+Newest = Annotated[int, Meta(ge=0, le=2**63 - 1)] | None
 
 
 class Criteria(msgspec.Struct, forbid_unknown_fields=True):
@@ -39,6 +40,13 @@ class Criteria(msgspec.Struct, forbid_unknown_fields=True):
     match: str | None = None
     since: str | None = None
     until: str | None = None
+
+    def told(self) -> dict[str, Any]:
+        """What is given, for the log."""
+        facts: dict[str, Any] = {name: getattr(self, name) or None for name in self.__struct_fields__}
+        if self.jids:
+            facts["jids"] = f"{', '.join(self.jids[:3])}{', …' * (len(self.jids) > 3)} ({len(self.jids)})"
+        return facts
 
     def filter(self) -> Filter | None:
         """The filter that finds them; None when nothing is given. Raises Refusal."""
@@ -61,7 +69,7 @@ class Bulk(msgspec.Struct, forbid_unknown_fields=True):
     filter: Criteria | None = None
     all: bool = False
     dry_run: bool = False
-    newest: Annotated[int, Meta(ge=0, le=2**63 - 1)] | None = None
+    newest: Newest = None
     priority: Annotated[int, Meta(ge=1, le=9)] | None = None
 
 
@@ -76,6 +84,18 @@ class QueueNames(msgspec.Struct, forbid_unknown_fields=True):
 
     queues: Names | None = None
     all: bool = False
+
+
+class Clearing(msgspec.Struct, forbid_unknown_fields=True):
+    """What came to a queue after ``newest`` stays."""
+
+    newest: Newest = None
+
+
+class ClearingNames(QueueNames, forbid_unknown_fields=True):
+    """The same, for some queues or all."""
+
+    newest: Newest = None
 
 
 class WorkerIds(msgspec.Struct, forbid_unknown_fields=True):

@@ -16,7 +16,7 @@ from ..content.queue_changes import ACTIONS, QueueChange
 from ..routes import Route, command, question
 from ..visit import Visit
 from .jobs import no_queue
-from .messages import Nothing, QueueNames, answer, asked_page, chosen, know_fields, read
+from .messages import Clearing, ClearingNames, Nothing, QueueNames, answer, asked_page, chosen, know_fields, read
 
 
 async def list_queues(visit: Visit) -> Answer:
@@ -51,6 +51,8 @@ async def show_queue(visit: Visit, name: str) -> Answer:
 
 def _changer_of_one(action: str) -> Any:
     async def change(visit: Visit, name: str) -> Answer:
+        if action == "clear":
+            return await _change(visit, action, [name], read(visit, Clearing).newest)
         read(visit, Nothing)
         return await _change(visit, action, [name])
 
@@ -59,17 +61,18 @@ def _changer_of_one(action: str) -> Any:
 
 def _changer_of_many(action: str) -> Any:
     async def change(visit: Visit) -> Answer:
-        body = read(visit, QueueNames)
-        return await _change(visit, action, chosen(body.queues, body.all, "queues"))
+        body = read(visit, ClearingNames if action == "clear" else QueueNames)
+        newest = body.newest if isinstance(body, ClearingNames) else None
+        return await _change(visit, action, chosen(body.queues, body.all, "queues"), newest)
 
     return change
 
 
-async def _change(visit: Visit, action: str, names: list[str] | None) -> Answer:
+async def _change(visit: Visit, action: str, names: list[str] | None, newest: int | None = None) -> Answer:
     for name in names or ():
         if name not in visit.manager.queues():
             raise no_queue(name)
-    change = QueueChange(visit.manager, action, names)
+    change = QueueChange(visit.manager, action, names, newest)
     told = "all" if names is None else ", ".join(names[:10])
     await visit.change(change.steps(), f"{action} queues", queues=told, done=change)
     return answer({"action": action, "queues": change.queues, "jobs": change.jobs})

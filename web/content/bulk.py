@@ -2,7 +2,7 @@
 
 An operation is kept in memory, under a name that nobody guesses, and goes on whether its page is looked at or not. It
 counts in slices what it would change and waits for its confirmation. Then it changes, in slices again, what it finds,
-but never a job that was pushed after the count began. It can be stopped at any time, and is done when all is on disk.
+but never a job that came to its place after the count began. It can be stopped at any time, and is done when all is on disk.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ class Operation:
     def _count_all(self) -> Iterator[None]:
         self.matched = self.examined = self.size
         for rows in page(self._manager, self.spot.where, 0, _SAMPLE):
-            self.sample += [jobs.line(row) for row in rows]
+            self.sample += [jobs.line(row) for row in rows if row.position <= self._newest]
             yield
 
     def _count_found(self) -> Iterator[None]:
@@ -104,7 +104,7 @@ class Operation:
                 if self.state is not State.COUNTING:
                     return
             self.examined = before + search.examined
-            found = [row for row in search.rows if row.id <= self._newest]
+            found = [row for row in search.rows if row.position <= self._newest]
             self.matched += len(found)
             self.sample += [jobs.line(row) for row in found[: _SAMPLE - len(self.sample)]]
             after = search.next

@@ -25,6 +25,18 @@ def confirmation(
     """
     if visit.text("confirmed"):
         return None
+    return question(visit, sentence, label, back, detail, fields)
+
+
+def question(
+    visit: Visit,
+    sentence: str,
+    label: str,
+    back: str = "/",
+    detail: str = "",
+    fields: Mapping[str, list[str]] | None = None,
+) -> Page:
+    """The page that asks, also when there was a yes that did not suffice."""
     carried = visit.form if fields is None else fields
     return Page(
         "confirm.html",

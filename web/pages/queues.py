@@ -10,13 +10,15 @@ from ..answers import Answer, NotThere, Page, Redirect, Refusal
 from ..content import queue_changes
 from ..content.queue_changes import QueueChange
 from ..content.queue_lists import ORDERS, QueueList
+from ..gate.fields import Fields
 from ..look import links
 from ..routes import form, page
 from ..visit import Visit
-from .confirm import confirmation
+from .confirm import question
 
 _ROWS = 50
 _MOST_PAGES = 10**9
+_HIGHEST = 2**63 - 1
 
 
 class Lane(NamedTuple):
@@ -44,6 +46,7 @@ async def show_queues(visit: Visit) -> Answer:
     if order not in ORDERS:
         raise Refusal(400, visit.gettext("There is no such order."))
     part = visit.text("match", most=1024)
+    newest = visit.manager.views.newest()  # before anything is counted
     shown = QueueList(visit.manager, part, order, visit.number("page", 1, 1, _MOST_PAGES), _ROWS)
     await visit.run(shown.steps())
     rows = [
@@ -56,7 +59,8 @@ async def show_queues(visit: Visit) -> Answer:
         )
         for view in shown.views
     ]
-    return Page("queues.html", shown=shown, rows=rows, match=part, order=order, first=(shown.number - 1) * _ROWS + 1)
+    first = (shown.number - 1) * _ROWS + 1
+    return Page("queues.html", shown=shown, rows=rows, match=part, order=order, first=first, newest=newest)
 
 
 def _lanes(view: QueueView) -> list[Lane]:
@@ -77,17 +81,37 @@ async def change_queues(visit: Visit) -> Answer:
         if name not in visit.manager.queues():
             told = visit.gettext("There is no queue %(name)s. It was removed, or nothing was pushed to it yet.")
             raise NotThere(told % {"name": name[:200]})
-    if action in ("clear", "remove"):
+    newest = visit.number("newest", -1, 0, _HIGHEST)
+    if action in ("clear", "remove") and not visit.text("confirmed"):
         assert names is not None
-        _, jobs = queue_changes.count(visit.manager, names)
-        label = visit.gettext("Delete the jobs") if action == "clear" else visit.gettext("Remove")
-        ask = confirmation(visit, _question(visit, action, names, jobs), label, back="/queues")
-        if ask is not None:
-            return ask
-    change = QueueChange(visit.manager, action, names)
+        return _asked(visit, action, names, visit.form)
+    change = QueueChange(visit.manager, action, names, None if newest < 0 else newest)
     told = "all" if names is None else ", ".join(names[:10])
     await visit.change(change.steps(), f"{action} queues", queues=told, done=change)
+    if change.kept:
+        return _asked_again(visit, change)
     return Redirect(_back(visit, names, action), _notice(visit, action, change))
+
+
+def _asked(visit: Visit, action: str, names: list[str], fields: Fields, detail: str = "") -> Page:
+    """The question before jobs go. A yes to it means the jobs that there are now."""
+    _, jobs = queue_changes.count(visit.manager, names)
+    label = visit.gettext("Delete the jobs") if action == "clear" else visit.gettext("Remove")
+    fields = {**fields, "newest": [str(visit.manager.views.newest())]}
+    return question(visit, _question(visit, action, names, jobs), label, "/queues", detail, fields)
+
+
+def _asked_again(visit: Visit, change: QueueChange) -> Page:
+    """The question about the queues that were not removed, because nobody had seen all that is in them."""
+    detail = visit.ngettext(
+        "Jobs came after you were asked, so %(num)s queue was not removed yet.",
+        "Jobs came after you were asked, so %(num)s queues were not removed yet.",
+        len(change.kept),
+    )
+    if change.queues:
+        detail = f"{_notice(visit, 'remove', change)} {detail}"
+    kept: Fields = {name: visit.form[name] for name in ("match", "order", "page", "from") if name in visit.form}
+    return _asked(visit, "remove", change.kept, {**kept, "action": ["remove"], "queue": change.kept}, detail)
 
 
 def _meant(visit: Visit) -> tuple[str, list[str] | None]:
@@ -143,7 +167,15 @@ def _notice(visit: Visit, action: str, change: QueueChange) -> str:
     if action == "resume":
         return visit.ngettext("%(num)s queue resumed.", "%(num)s queues resumed.", change.queues)
     if action == "clear":
-        return visit.ngettext("%(num)s job deleted.", "%(num)s jobs deleted.", change.jobs)
+        told = visit.ngettext("%(num)s job deleted.", "%(num)s jobs deleted.", change.jobs)
+        if change.stayed:
+            stayed = visit.ngettext(
+                "%(num)s job came after you were asked, and stays.",
+                "%(num)s jobs came after you were asked, and stay.",
+                change.stayed,
+            )
+            told = f"{told} {stayed}"
+        return told
     told = visit.language.ngettext(
         "%(queues)s queue removed; jobs deleted: %(jobs)s.",
         "%(queues)s queues removed; jobs deleted: %(jobs)s.",

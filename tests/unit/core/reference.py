@@ -28,7 +28,7 @@ class Item:
     retry: int
     lease: int
     place: str = "queued"
-    position: int = 0  # its turn in the queue
+    position: int = 0  # its turn in the queue, or when it came to its set
     at: float = 0.0
     enqueued_at: float = 0.0
     failures: int = -1  # retry_count; -1 before the first
@@ -101,6 +101,10 @@ class Reference:
         items = [item for item in self.where("queued") if item.queue == name]
         return sorted(items, key=lambda item: (-item.priority, item.position))
 
+    def newest(self) -> int:
+        """What is above it came later."""
+        return self._counter
+
     def _next(self) -> int:
         self._counter += 1
         return self._counter
@@ -112,7 +116,7 @@ class Reference:
         self.kept.items[item.number] = item
         item.born = self._next()
         if at is not None and at > now:
-            item.place, item.at = "scheduled", at
+            item.place, item.at, item.position = "scheduled", at, item.born
         else:
             self._enqueue(item)
 
@@ -177,10 +181,10 @@ class Reference:
             self._kill(item)
         else:
             seconds = item.failures**4 + 15 + self.random * (item.failures + 1)
-            item.place, item.at = "retries", self.clock.time() + seconds
+            item.place, item.at, item.position = "retries", self.clock.time() + seconds, self._next()
 
     def _kill(self, item: Item) -> None:
-        item.place, item.at = "dead", self.clock.time() + 180 * DAY
+        item.place, item.at, item.position = "dead", self.clock.time() + 180 * DAY, self._next()
 
     def _count(self, failed: bool) -> None:
         day = utc_day(self.clock.time())

@@ -69,6 +69,7 @@ class Machine(RuleBasedStateMachine):
         self.model = Reference(self.clock, DICE)
         self.committed = Kept()
         self.sealed: tuple[Batch, Kept] | None = None
+        self.seen: tuple[int, int] | None = None  # what was the newest when somebody looked, here and in the model
         self.pushed = 0
         self.checks = 0
         self.types: dict[int, str] = {}
@@ -213,20 +214,45 @@ class Machine(RuleBasedStateMachine):
         looked=st.booleans(),
     )
     def change_queued(self, action: str, queue: str, jobtype: str | None, priority: int, looked: bool) -> None:
-        manager = self.engine.manager
-        newest = manager.views.newest() if looked else None
+        seen = self.seen if looked else None
         where, wanted = Where(Place.QUEUED, queue), Filter(jobtype=jobtype)
-        change = Change(manager, action, where, wanted, priority if action == "priority" else None, newest)
-        for _ in change.steps():
-            pass
+        new_priority = priority if action == "priority" else None
         items = [item for item in self.model.queued(queue) if jobtype in (None, self.types[item.number])]
         if action == "priority":
             items = [item for item in items if item.priority != priority]
-        assert change.matched == len(items)
-        if action == "delete" and jobtype is None and not looked:
+        items = self.carry_out(
+            Change(self.engine.manager, action, where, wanted, new_priority, seen and seen[0]), items, seen
+        )
+        if action == "delete" and jobtype is None and seen is None:
             self.model.clear(queue)
         else:
             self.model.change(action, items, priority)
+
+    @rule(
+        action=st.sampled_from(["delete", "kill", "retry"]),
+        place=st.sampled_from(PLACES),
+        jobtype=st.sampled_from([None, *TYPES]),
+    )
+    def change_set(self, action: str, place: str, jobtype: str | None) -> None:
+        if (action, place) == ("kill", "dead"):
+            return
+        where, wanted = Where(Place[place.upper()]), Filter(jobtype=jobtype)
+        items = [item for item in self.model.timed(place) if jobtype in (None, self.types[item.number])]
+        change = Change(self.engine.manager, action, where, wanted, None, self.seen and self.seen[0])
+        self.model.change(action, self.carry_out(change, items, self.seen), 5)
+
+    @rule()
+    def look(self) -> None:
+        """Somebody looks, and acts later."""
+        self.seen = self.engine.manager.views.newest(), self.model.newest()
+
+    def carry_out(self, change: Change, items: list[Item], seen: tuple[int, int] | None) -> list[Item]:
+        """Carry it out. Returns the jobs of ``items`` that it means: those that were there when somebody looked."""
+        for _ in change.steps():
+            pass
+        meant = [item for item in items if seen is None or item.position <= seen[1]]
+        assert change.matched == len(meant)
+        return meant
 
     @precondition(lambda self: self.model.kept.items)
     @rule(which=number, action=st.sampled_from(["delete", "kill", "retry", "priority"]), priority=st.integers(1, 9))
@@ -305,7 +331,7 @@ class Machine(RuleBasedStateMachine):
 
     def begin_anew(self) -> None:
         self.model.restart(self.committed)
-        self.sealed = None
+        self.sealed = self.seen = None
         self.held, self.workers, self.clients = {}, {}, []
 
     @rule()

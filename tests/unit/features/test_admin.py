@@ -350,10 +350,10 @@ def test_the_jobs_a_filter_finds_are_changed_and_no_others(engine: Engine, subco
         jid = engine.push(letter * 8, queue="q", retry=-1, at=LATER if place == "scheduled" else None)
         if place != "scheduled":
             engine.fetch("q")
-            engine.manager.working.take(jid, "")
-            entry = (NOON + 500, ord(letter) - ord("a") + 1)
-            at_place = Place[place.upper()]
-            engine.manager.put_into_set(entry[1], at_place, entry[0], NOON, b'{"errtype":"E-%b"}' % letter.encode())
+            reservation = engine.manager.working.take(jid, "")
+            assert reservation is not None
+            failure = b'{"errtype":"E-%b"}' % letter.encode()
+            engine.manager.put_into_set(reservation.job.id, Place[place.upper()], NOON + 500, NOON, failure)
     wanted = {"match": "bbbbbbbb"} if place == "scheduled" else {"error": "E-b"}
     reply = carry_out(engine, subcommand, place=place, filter=wanted)
     assert (reply["matched"], reply["examined"], reply["next"]) == (1, 4, None)

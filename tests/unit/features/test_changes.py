@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from faktory_tw.features.changes import ACTIONS, Change, change_one, find_job, possible_actions
+from faktory_tw.features.changes import ACTIONS, Change, came_later, change_one, find_job, possible_actions
 from faktory_tw.features.search import Filter, JobRow, Place, Where
 from faktory_tw.times import rfc3339
 from faktory_tw.wire import CommandError
@@ -40,7 +40,7 @@ def one_in_each_place(engine: Engine) -> dict[str, int]:
     engine.fail("retry-001")
     engine.push("later-001", at=LATER)
     engine.push("queue-001")
-    return {"dead": 1, "retries": 2, "working": 3, "scheduled": 4, "queued": 5}
+    return {"dead": 1, "retries": 2, "working": 3, "scheduled": 6, "queued": 7}
 
 
 def place_of(engine: Engine, job_id: int) -> str:
@@ -239,6 +239,81 @@ def test_what_came_after_somebody_looked_is_left_alone(engine: Engine) -> None:
             rows = [row for rows in engine.manager.views.page(*place) for row in rows]
             assert [jid_of(row) for row in rows] == [late]
             assert change(engine, "delete", place) == 1
+
+
+@pytest.mark.parametrize("end", ["", "restart", "crash"])
+@pytest.mark.parametrize("wanted", [{}, {"jobtype": "Work"}])
+@pytest.mark.parametrize(("action", "left"), [("delete", 0), ("kill", 4), ("retry", 0)])
+def test_old_jobs_that_fail_after_somebody_looked_at_the_retries_are_left_alone(
+    engine: Engine, action: str, left: int, wanted: dict[str, Any], end: str
+) -> None:
+    jids = [engine.push(priority=9 if number < 4 else 5) for number in range(20)]
+    engine.jids()
+    for jid in jids[:4]:
+        engine.fail(jid)
+    newest = engine.manager.views.newest()
+    for jid in jids[4:]:
+        engine.fail(jid)
+    engine.commit()
+    if end:
+        getattr(engine, end)()
+    assert change(engine, action, Where(Place.RETRIES), newest=newest, **wanted) == 4
+    assert {jid_of(row) for row in engine.rows(Place.RETRIES)} == set(jids[4:])
+    assert engine.sizes()["dead"] == left
+
+
+@pytest.mark.parametrize("end", ["", "restart", "crash"])
+def test_old_jobs_that_die_after_somebody_looked_at_the_dead_are_left_alone(engine: Engine, end: str) -> None:
+    jids = [engine.push(retry=-1) for _ in range(3)] + [engine.push(at=LATER)]
+    engine.jids()
+    engine.fail(jids[0])
+    newest = engine.manager.views.newest()
+    engine.fail(jids[1])
+    assert change(engine, "kill", Where(Place.SCHEDULED)) == 1
+    engine.commit()
+    if end:
+        getattr(engine, end)()
+    assert change(engine, "delete", Where(Place.DEAD), newest=newest) == 1
+    assert {jid_of(row) for row in engine.rows(Place.DEAD)} == {jids[1], jids[3]}
+
+
+@pytest.mark.parametrize("end", ["", "restart"])
+@pytest.mark.parametrize("wanted", [{}, {"jobtype": "Work"}])
+@pytest.mark.parametrize("action", ["delete", "kill"])
+def test_old_jobs_that_become_due_after_somebody_looked_at_the_queue_are_left_alone(
+    engine: Engine, action: str, wanted: dict[str, Any], end: str
+) -> None:
+    late = {engine.push(at=LATER) for _ in range(700)}
+    for number in range(1300):
+        engine.push(priority=5 + number % 2)
+    newest = engine.manager.views.newest()
+    assert change(engine, "retry", Where(Place.SCHEDULED)) == 700
+    late.add(engine.push())
+    engine.commit()
+    if end:
+        getattr(engine, end)()
+    assert change(engine, action, DEFAULT, newest=newest, **wanted) == 1300
+    assert {jid_of(row) for rows in engine.manager.views.page(*DEFAULT, 0, 2000) for row in rows} == late
+
+
+def test_whether_jobs_came_to_a_queue_is_told_by_the_last_of_each_priority(engine: Engine) -> None:
+    engine.push(queue="other", at=LATER)
+    for priority in (5, 9):
+        engine.push(priority=priority)
+    newest = engine.manager.views.newest()
+    assert not came_later(engine.manager, "default", newest)
+    engine.push(queue="third")
+    reservation = engine.reserve()
+    assert reservation is not None
+    engine.manager.give_back(reservation)
+    assert not came_later(engine.manager, "default", newest)
+    assert not came_later(engine.manager, "other", newest)
+    assert came_later(engine.manager, "third", newest)
+    assert change(engine, "retry", Where(Place.SCHEDULED)) == 1
+    assert came_later(engine.manager, "other", newest)
+    engine.push(priority=9)
+    assert came_later(engine.manager, "default", newest)
+    assert not came_later(engine.manager, "gone", 0)
 
 
 def test_a_queue_is_emptied_up_to_what_somebody_saw_while_others_work_on_it(engine: Engine) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -325,6 +326,43 @@ def test_a_dry_run_only_counts_and_what_comes_later_is_left_alone(stock):
     assert stock.sizes()["retries"] == 2
 
 
+def test_jobs_that_failed_or_became_due_after_a_dry_run_are_left_alone(stock):
+    stock.scheduled(4)
+    stock.queued(3, queue="failing")
+    stock.retries(2)
+    seen = post(stock, "/api/queues/failing/jobs/delete", all=True, dry_run=True)
+    assert seen["matched"] == 3
+    seen = post(stock, "/api/retries/delete", all=True, dry_run=True)
+    for _ in range(3):
+        jid = json.loads(stock.say(b"FETCH failing").split(b"\r\n", 1)[1])["jid"]
+        stock.say(b'FAIL {"jid":"%b"}' % jid.encode())
+    assert stock.sizes()["retries"] == 5
+    assert post(stock, "/api/retries/delete", all=True, newest=seen["newest"])["matched"] == 2
+    assert stock.sizes()["retries"] == 3
+    stock.queued(1)
+    seen = post(stock, "/api/queues/default/jobs/delete", all=True, dry_run=True)
+    stock.say(b'MUTATE {"cmd":"requeue","target":"scheduled"}')
+    assert post(stock, "/api/queues/default/jobs/delete", all=True, newest=seen["newest"])["matched"] == 1
+    assert stock.house.queue_length() == 4
+
+
+def test_the_log_tells_of_which_jobs_a_change_was(stock, log_events):
+    stock.dead(5, jobtype="Mail")
+    [queued] = stock.queued(1)
+    post(stock, "/api/dead/retry", filter={"jids": [f"jid-0000{n}" for n in range(5)], "queue": "fail*"})
+    post(stock, "/api/queues/default/jobs/priority", filter={"jobtype": "work", "queue": "def*"}, priority=3)
+    post(stock, "/api/dead/delete", all=True, newest=9000)
+    post(stock, f"/api/jobs/{stock.house.manager.views.newest()}/kill")
+    told = {event["what"]: event["told"] for event in log_events if event.get("what")}
+    assert told["retry jobs"] == (
+        ", place 'dead', jids 'jid-00000, jid-00001, jid-00002, … (5)', queue 'fail*', done '4 jobs'"
+    )
+    assert told["priority jobs"] == ", place 'queued', priority 3, jobtype 'work', queue 'default', done '1 jobs'"
+    assert told["delete jobs"] == ", place 'dead', newest 9000, done '1 jobs'"
+    assert re.fullmatch(r", job \d+, jid 'jid-00006', queue 'default'", told["kill job"])
+    assert queued
+
+
 def test_jobs_of_a_queue_are_killed_deleted_and_put_first(stock):
     stock.queued(4, jobtype="a")
     stock.queued(2, jobtype="b")
@@ -381,6 +419,20 @@ def test_queues_are_paused_resumed_cleared_and_removed(stock):
     assert get(stock, "/api/queues/default")["size"] == 0
     assert post(stock, "/api/queues/default/remove")["queues"] == 1
     refused(ask(stock.house, "/api/queues/default/pause", json={}), 404)
+
+
+def test_clearing_up_to_what_was_seen_leaves_jobs_that_came_later(stock):
+    stock.queued(3)
+    stock.queued(2, queue="other")
+    newest = post(stock, "/api/queues/default/jobs/delete", all=True, dry_run=True)["newest"]
+    stock.queued(4)
+    assert post(stock, "/api/queues/default/clear", newest=newest) == {"action": "clear", "queues": 1, "jobs": 3}
+    assert post(stock, "/api/queues/clear", all=True, newest=newest) == {"action": "clear", "queues": 2, "jobs": 2}
+    assert stock.house.queue_length() == 4
+    for path, body in (("default/clear", {"newest": -1}), ("default/remove", {"newest": 1}), ("clear", {"newest": 1})):
+        refused(ask(stock.house, f"/api/queues/{path}", json=body), 400)
+    refused(ask(stock.house, "/api/queues/remove", json={"all": True, "newest": 1}), 400)
+    assert post(stock, "/api/queues/default/clear")["jobs"] == 4
 
 
 @pytest.mark.parametrize("body", [{}, {"queues": []}, {"queues": ["default"], "all": True}, {"queues": "default"}])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from faktory_tw.wire import CommandError
 from tests.unit.web.browsing import Answer, Browser, Exchange, site_of
 from tests.unit.web.stock import Stock, stocked
 from web.content import bulk
+from web.content.criteria import Criteria
 
 
 @pytest.fixture
@@ -143,6 +145,55 @@ def test_jobs_that_were_pushed_after_the_count_are_left_alone(stock, browser, qu
     stock.queued(2)
     assert "3 jobs were deleted." in confirm(browser, asking).page.text
     assert stock.house.queue_length() == 2
+
+
+def fail_queued(stock, count):
+    """Fetch jobs of the queue "failing", pushed long ago, and report their failure."""
+    for _ in range(count):
+        jid = json.loads(stock.say(b"FETCH failing").split(b"\r\n", 1)[1])["jid"]
+        stock.say(b'FAIL {"jid":"%b","errtype":"Boom"}' % jid.encode())
+
+
+@pytest.mark.parametrize("query", ["", "?error=Boom"])
+@pytest.mark.parametrize(("place", "retry"), [("retries", 25), ("dead", -1)])
+def test_jobs_that_failed_after_the_count_are_left_alone_however_old_they_are(stock, browser, place, retry, query):
+    stock.queued(103, queue="failing", retry=retry)
+    fail_queued(stock, 3)
+    asking = begin(browser, f"/{place}{query}", "Delete all found…" if query else "Delete all…")
+    assert "Delete 3 jobs?" in asking.page.headings
+    fail_queued(stock, 100)
+    assert "3 jobs were deleted." in confirm(browser, asking).page.text
+    assert stock.sizes()[place] == 100
+
+
+@pytest.mark.parametrize("query", ["", "?jobtype=work"])
+@pytest.mark.parametrize(
+    ("action", "told"), [("Delete", "2 jobs were deleted."), ("Kill", "2 jobs were moved to the dead.")]
+)
+def test_scheduled_jobs_that_became_due_after_the_count_are_left_alone(stock, browser, action, told, query):
+    stock.scheduled(50)
+    stock.queued(2)
+    asking = begin(browser, f"/queues/default{query}", f"{action} all found…" if query else f"{action} all…")
+    stock.say(b'MUTATE {"cmd":"requeue","target":"scheduled"}')
+    assert stock.house.queue_length() == 52
+    assert told in confirm(browser, asking).page.text
+    assert stock.house.queue_length() == 50
+
+
+def test_jobs_that_failed_while_it_counts_are_not_counted(stock, browser):
+    stock.queued(5, queue="failing")
+    stock.retries(3)
+    form = {"place": "retries", "action": "delete", "error": "Boom"}
+    browser.post("/bulk", form)
+    [first] = operations(stock).all()
+    again = bulk.Operation(stock.house.manager, first.spot, first.criteria, "delete")
+    fail_queued(stock, 5)
+    list(again.count())
+    assert (again.matched, len(again.sample)) == (3, 3)
+    everything = bulk.Operation(stock.house.manager, first.spot, Criteria(), "delete")
+    stock.retries(3)
+    list(everything.count())
+    assert (everything.matched, len(everything.sample)) == (8, 5)
 
 
 def test_jobs_that_have_gone_meanwhile_are_told_as_left_alone(stock, browser):

@@ -165,6 +165,85 @@ def test_removing_asks_first_and_takes_queue_and_jobs(stock):
     assert stock.house.manager.queue_names() == []
 
 
+def size(stock, name="default"):
+    return stock.house.queue_length(name)
+
+
+@pytest.mark.parametrize("restrained", [False, True])
+def test_clearing_deletes_the_jobs_there_were_when_it_was_asked_and_tells_how_many_came_since(stock, restrained):
+    if restrained:
+        stock.queued(2, priority=1)
+    stock.scheduled(4)
+    stock.queued(5)
+    browser = Browser(stock.house)
+    question = browser.post("/queues", {"only": "clear/default", "newest": "0"})
+    stock.queued(3)
+    stock.say(b'MUTATE {"cmd":"requeue","target":"scheduled"}')
+    done = browser.submit(question.page.form("/queues"))
+    text = browser.follow(done).page.text
+    assert f"{5 + 2 * restrained} jobs deleted. 7 jobs came after you were asked, and stay." in text
+    assert size(stock) == 7
+
+
+def test_a_yes_in_the_dialog_is_for_the_jobs_that_the_page_has_shown(stock):
+    stock.queued(5)
+    stock.queued(2, queue="other")
+    browser = Browser(stock.house)
+    form = next(form for form in browser.get("/queues").page.forms if "queue" in form.inputs)
+    stock.queued(3)
+    told = browser.follow(browser.submit(form, only="clear/default", confirmed="1")).page.text
+    assert "5 jobs deleted. 3 jobs came after you were asked, and stay." in told
+    told = browser.follow(browser.submit(form, only="clear/other", confirmed="1")).page.text
+    assert "2 jobs deleted." in told
+    assert "after you were asked" not in told
+    assert (size(stock), size(stock, "other")) == (3, 0)
+
+
+def test_a_queue_to_which_jobs_came_after_the_question_is_not_removed_but_asked_about_again(stock):
+    stock.queued(3, queue="a")
+    stock.queued(4, queue="b")
+    browser = Browser(stock.house)
+    question = browser.post("/queues", {"action": "remove", "queue": ["a", "b"], "match": "", "order": "size"})
+    stock.queued(2, queue="b")
+    again = browser.submit(question.page.form("/queues"))
+    assert again.status == 200
+    assert "Remove the queue b and 6 jobs in it?" in again.page.text
+    assert "1 queue removed; jobs deleted: 3." in again.page.text
+    assert "Jobs came after you were asked, so 1 queue was not removed yet." in again.page.text
+    assert stock.house.manager.queue_names() == ["b"]
+    done = browser.submit(again.page.form("/queues"))
+    assert done.location.startswith("/queues?order=size&notice=")
+    assert "1 queue removed; jobs deleted: 6." in browser.follow(done).page.text
+    assert stock.house.manager.queue_names() == []
+
+
+def test_who_says_yes_without_having_been_asked_means_all_jobs_there_are(stock):
+    stock.queued(3)
+    browser = Browser(stock.house)
+    assert browser.post("/queues", {"only": "clear/default", "confirmed": "1"}).status == 303
+    assert size(stock) == 0
+
+
+@pytest.mark.parametrize("newest", ["-1", "x", "9" * 30])
+def test_a_moment_that_is_none_is_refused_and_nothing_is_deleted(stock, newest):
+    stock.queued(3)
+    form = {"only": "clear/default", "confirmed": "1", "newest": newest}
+    assert Browser(stock.house).post("/queues", form).status == 400
+    assert size(stock) == 3
+
+
+def test_the_log_tells_how_many_jobs_stayed(stock, log_events):
+    stock.queued(3)
+    browser = Browser(stock.house)
+    newest = stock.house.manager.views.newest()
+    stock.queued(2)
+    browser.post("/queues", {"only": "remove/default", "confirmed": "1", "newest": newest})
+    browser.post("/queues", {"only": "clear/default", "confirmed": "1", "newest": newest})
+    told = {event["what"]: event["told"] for event in log_events if event.get("what")}
+    assert "1 queues kept for jobs that came later" in told["remove queues"]
+    assert "3 jobs gone, 2 jobs came later" in told["clear queues"]
+
+
 @pytest.mark.parametrize("action", ["clear", "remove"])
 def test_all_queues_cannot_be_cleared_by_one_click(stock, action):
     stock.queued(1)
