@@ -169,9 +169,9 @@ def size(stock, name="default"):
     return stock.house.queue_length(name)
 
 
-@pytest.mark.parametrize("restrained", [False, True])
-def test_clearing_deletes_the_jobs_there_were_when_it_was_asked_and_tells_how_many_came_since(stock, restrained):
-    if restrained:
+@pytest.mark.parametrize("two_priorities", [False, True])
+def test_clearing_deletes_the_jobs_there_were_when_it_was_asked_and_tells_how_many_came_since(stock, two_priorities):
+    if two_priorities:
         stock.queued(2, priority=1)
     stock.scheduled(4)
     stock.queued(5)
@@ -181,7 +181,7 @@ def test_clearing_deletes_the_jobs_there_were_when_it_was_asked_and_tells_how_ma
     stock.say(b'MUTATE {"cmd":"requeue","target":"scheduled"}')
     done = browser.submit(question.page.form("/queues"))
     text = browser.follow(done).page.text
-    assert f"{5 + 2 * restrained} jobs deleted. 7 jobs came after you were asked, and stay." in text
+    assert f"{5 + 2 * two_priorities} jobs deleted. 7 jobs came after you were asked, and stay." in text
     assert size(stock) == 7
 
 
