@@ -30,6 +30,7 @@ class _Changes(msgspec.Struct, array_like=True, gc=False):
     queues: dict[str, QueueRecord | None]
     workers: dict[str, bool | None]
     days: list[DayRecord]
+    entries: list[tuple[str, bytes, bytes | None]] = []  # a journal of schema 2 has none
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -46,6 +47,7 @@ def encode(batch: Batch) -> bytes:
             batch.queues,
             batch.workers,
             batch.days,
+            [(kind, key, value) for (kind, key), value in batch.entries.items()],
         )
     )
 
@@ -63,6 +65,8 @@ def decode(changes: bytes) -> Batch:
         batch.move(place)
     batch.removed = dict.fromkeys(told.removed)
     batch.queues, batch.workers, batch.days = told.queues, told.workers, told.days
+    for kind, key, value in told.entries:
+        batch.enter(kind, key, value)
     return batch
 
 

@@ -20,7 +20,7 @@ from faktory_tw.storage.store import Batch, JobRecord, JobRow, Place, PlaceRecor
 
 Execute = Callable[..., "sqlite3.Cursor"]
 
-TABLES = ("jobs", "places", "queues", "workers", "days")
+TABLES = ("jobs", "places", "queues", "workers", "days", "entries")
 _BLOCKS = (512, 256, 128)  # rows of one statement, beside every number up to 64
 _MOST_IN_A_BLOCK = 64
 _JOB = "(?,?,?,?,?,CAST(? AS TEXT))"
@@ -66,16 +66,30 @@ def write_rows(execute: Execute, batch: Batch) -> None:
     for wid, alive in batch.workers.items():
         execute("INSERT OR IGNORE INTO workers VALUES (?)" if alive else "DELETE FROM workers WHERE wid = ?", (wid,))
     _many(execute, "INSERT OR REPLACE INTO days VALUES ", "(?,?,?)", batch.days)
+    if batch.entries:
+        _write_entries(execute, batch)
 
 
-def _many(execute: Execute, head: str, row: str, rows: Iterable[Sequence[Any]], tail: str = "") -> None:
-    """Run one statement for many rows, a block of them at a time."""
+def _write_entries(execute: Execute, batch: Batch) -> None:
+    """A statement deletes entries of one kind: with pairs of kind and key SQLite reads the whole table."""
+    kept = [(kind, key, value) for (kind, key), value in batch.entries.items() if value is not None]
+    _many(execute, "INSERT OR REPLACE INTO entries VALUES ", "(?,?,?)", kept)
+    dropped: dict[str, list[tuple[bytes]]] = {}
+    for (kind, key), value in batch.entries.items():
+        if value is None:
+            dropped.setdefault(kind, []).append((key,))
+    for kind, keys in dropped.items():
+        _many(execute, "DELETE FROM entries WHERE kind = ? AND key IN (", "?", keys, ")", kind)
+
+
+def _many(execute: Execute, head: str, row: str, rows: Iterable[Sequence[Any]], tail: str = "", *before: Any) -> None:
+    """Run one statement for many rows, a block of them at a time; ``before`` are the parameters in its head."""
     parameters = list(itertools.chain.from_iterable(rows))
     width = row.count("?")
     start = 0
     for size in _blocks(len(parameters) // width):
         end = start + size * width
-        execute(_statement(head, row, size, tail), parameters[start:end])
+        execute(_statement(head, row, size, tail), [*before, *parameters[start:end]])
         start = end
 
 

@@ -184,6 +184,9 @@ class SQLiteStore:
         )
         return itertools.starmap(IndexRow, rows)
 
+    def entries(self, kind: str) -> Iterator[tuple[bytes, bytes]]:
+        return iter(self._reader.execute("SELECT key, value FROM entries WHERE kind = ? ORDER BY key", (kind,)))
+
     # -- reading -------------------------------------------------------------------------------------------------
 
     def read(self, ids: Sequence[int]) -> list[JobRow]:

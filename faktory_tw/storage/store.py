@@ -100,12 +100,24 @@ _SMALL_NAMES = 50  # queues and workers: a statement each
 class Batch:
     """The changes between two commits.
 
-    ``number`` grows by one a batch. ``flushed`` says that everything older is to be forgotten first. In ``queues`` and
-    ``workers`` the value None stands for a row to delete. ``content_bytes`` counts bodies, failures and names, those of
-    places that were replaced or removed again in the same batch included.
+    ``number`` grows by one a batch. ``flushed`` says that everything older is to be forgotten first. In ``queues``,
+    ``workers`` and ``entries`` the value None stands for a row to delete; an entry is found by its kind and key.
+    ``content_bytes`` counts bodies, failures, names and entries, those of places and entries that were replaced or removed
+    again in the same batch included.
     """
 
-    __slots__ = ("number", "flushed", "jobs", "places", "removed", "queues", "workers", "days", "content_bytes")
+    __slots__ = (
+        "number",
+        "flushed",
+        "jobs",
+        "places",
+        "removed",
+        "queues",
+        "workers",
+        "days",
+        "entries",
+        "content_bytes",
+    )
 
     def __init__(self, number: int) -> None:
         self.number = number
@@ -119,6 +131,7 @@ class Batch:
         self.queues: dict[str, QueueRecord | None] = {}
         self.workers: dict[str, bool | None] = {}
         self.days: list[DayRecord] = []
+        self.entries: dict[tuple[str, bytes], bytes | None] = {}
         self.content_bytes = 0
 
     def add(self, record: JobRecord) -> None:
@@ -140,6 +153,11 @@ class Batch:
             self.content_bytes -= len(record.body) + len(record.queue)
         self.places.pop(job_id, None)
 
+    def enter(self, kind: str, key: bytes, value: bytes | None) -> None:
+        """A feature keeps ``value`` under ``key`` from now on; None: nothing any more."""
+        self.entries[kind, key] = value
+        self.content_bytes += len(key) + len(value or b"")
+
     def flush(self) -> None:
         """Everything recorded up to now is forgotten."""
         self._clear()
@@ -156,6 +174,7 @@ class Batch:
             self.remove(job_id)
         self.queues.update(later.queues)
         self.workers.update(later.workers)
+        self.entries.update(later.entries)
         if later.days:
             self.days = list({record.day: record for record in self.days + later.days}.values())
 
@@ -176,11 +195,18 @@ class Batch:
 
     def __len__(self) -> int:
         """Records in the batch, about."""
-        return len(self.jobs) + len(self.places) + len(self.removed) + len(self.queues)
+        return len(self.jobs) + len(self.places) + len(self.removed) + len(self.queues) + len(self.entries)
 
     def __bool__(self) -> bool:
         return bool(
-            self.jobs or self.places or self.removed or self.days or self.queues or self.workers or self.flushed
+            self.jobs
+            or self.places
+            or self.removed
+            or self.days
+            or self.queues
+            or self.workers
+            or self.entries
+            or self.flushed
         )
 
 
@@ -225,6 +251,9 @@ class Store(Protocol):
 
     def placed(self) -> Iterator[IndexRow]:
         """All other jobs, ordered by position; at start."""
+
+    def entries(self, kind: str) -> Iterator[tuple[bytes, bytes]]:
+        """Key and value of all entries of a kind, ordered by key; at start."""
 
     def read(self, ids: Sequence[int]) -> list[JobRow]:
         """The rows of these jobs, changes not yet written included, in the order asked for; the missing left out."""

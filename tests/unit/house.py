@@ -90,6 +90,7 @@ class Disk:
         self.writes_at_once = True
         self.overdue = False  # something older waits to be sealed
         self._rows: dict[int, JobRow] = {}
+        self._entries: dict[tuple[str, bytes], bytes] = {}
         self.sealed: Batch | None = None
         self._permits = Semaphore(0)
 
@@ -108,6 +109,9 @@ class Disk:
 
     def placed(self) -> Iterator[IndexRow]:
         return iter(())
+
+    def entries(self, kind: str) -> Iterator[tuple[bytes, bytes]]:
+        return iter(sorted((key, value) for (of_kind, key), value in self._entries.items() if of_kind == kind))
 
     def read(self, ids: Sequence[int]) -> list[JobRow]:
         rows = dict(self._rows)
@@ -131,7 +135,7 @@ class Disk:
             raise self.broken
         self.writes.append(batch)
         self._did("write")
-        _apply(batch, self._rows)
+        self._take(batch)
 
     def unsealed(self) -> bool:
         return bool(self.batch) or self.overdue
@@ -141,8 +145,18 @@ class Disk:
         if not self.writes_at_once:
             return False
         self.writes.append(batch)
-        _apply(batch, self._rows)
+        self._take(batch)
         return True
+
+    def _take(self, batch: Batch) -> None:
+        _apply(batch, self._rows)
+        if batch.flushed:
+            self._entries.clear()
+        for name, value in batch.entries.items():
+            if value is None:
+                self._entries.pop(name, None)
+            else:
+                self._entries[name] = value
 
     def upkeep_due(self) -> bool:
         return self.wants_upkeep

@@ -11,6 +11,7 @@ from importlib import resources
 from pathlib import Path
 from types import SimpleNamespace
 
+import msgspec
 import pytest
 
 from faktory_tw.storage import database
@@ -114,6 +115,28 @@ def test_a_schema_newer_than_known_is_refused_and_left_as_it_is(tmp_path: Path) 
         with pytest.raises(StoreError, match=told):
             SQLiteStore(tmp_path, "os")
     assert version_of(tmp_path / "faktory.db") == newer
+
+
+def test_a_database_of_schema_2_and_what_its_journal_holds_are_taken_over(tmp_path: Path) -> None:
+    connection = connect(tmp_path / "faktory.db", "NORMAL")
+    for file in sorted(SCHEMAS, key=lambda file: file.name)[:2]:
+        connection.executescript(file.read_text(encoding="utf-8"))
+    connection.execute("INSERT INTO queues VALUES ('q', 0, 1)")
+    connection.execute("INSERT INTO jobs VALUES (1, 'q', 5, NULL, 1.5, '{}')")
+    changes = [[[2, "q", 5, None, 1.5, b'{"n":2}']], [], [], {}, {}, []]
+    connection.execute("INSERT INTO journal VALUES (1, ?)", (msgspec.msgpack.encode(changes),))
+    connection.execute("PRAGMA user_version = 2")
+    connection.close()
+    store = SQLiteStore(tmp_path, "os", journal_seconds=0)
+    assert [(row.id, row.body) for row in store.read([1, 2])] == [(1, b"{}"), (2, b'{"n":2}')]
+    assert list(store.entries("kind")) == []
+    store.batch.enter("kind", b"key", b"value")
+    store.write(store.seal())
+    store.written()
+    assert list(store.entries("kind")) == [(b"key", b"value")]
+    store.finish()
+    store.close()
+    assert version_of(tmp_path / "faktory.db") == len(SCHEMAS)
 
 
 def test_a_migration_that_cannot_be_carried_out_is_an_error_and_changes_nothing(tmp_path: Path) -> None:

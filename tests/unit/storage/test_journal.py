@@ -18,7 +18,7 @@ from tests.unit.storage.test_store import FRIDAY, SATURDAY, Kept, Twins, opened,
 
 MOST = 2**63 - 1
 ODD = "\x00é\u2028\U0001f600"
-TABLES = ("journal", "jobs", "places", "queues", "workers", "days")
+TABLES = ("journal", "jobs", "places", "queues", "workers", "days", "entries")
 
 
 @pytest.fixture
@@ -104,10 +104,14 @@ def batch_of(*kinds: str) -> Batch:
         batch.workers = {"w": True, ODD: True, "gone": None}
     if "days" in kinds:
         batch.days = [DayRecord("total", MOST, 0), DayRecord(FRIDAY, 2, 1), DayRecord(ODD, -1, -MOST)]
+    if "entries" in kinds:
+        batch.enter(ODD, b"\x00\xff", b"\xff\x00")
+        batch.enter("kind", b"", b"")
+        batch.enter("kind", b"gone", None)
     return batch
 
 
-KINDS = ("jobs", "places", "removed", "queues", "workers", "days")
+KINDS = ("jobs", "places", "removed", "queues", "workers", "days", "entries")
 
 
 @pytest.mark.parametrize("kinds", [(), *((kind,) for kind in KINDS), KINDS])
@@ -128,6 +132,8 @@ def test_what_is_odd_reaches_the_tables_unchanged(store: SQLiteStore) -> None:
     with opened(copy_directory(store.directory, store.directory.with_name("copy"))) as copy:
         assert copy.read([1, MOST]) == unwritten
         contents = copy.contents()
+        assert list(copy.entries(ODD)) == [(b"\x00\xff", b"\xff\x00")]
+        assert list(copy.entries("kind")) == [(b"", b"")]
     assert sorted(contents.queues) == sorted([QueueRecord("q", False, 0), QueueRecord(ODD, True, MOST)])
     assert sorted(contents.workers) == sorted(["w", ODD])
     assert sorted(contents.days) == sorted(batch_of("days").days)
@@ -237,7 +243,7 @@ def test_a_small_batch_is_a_row_of_the_journal_and_nothing_else(twins: Twins) ->
     for number, _ in enumerate(story(twins), 1):
         twins.commit()
         assert not twins.store.unsealed()
-        assert [rows(twins.store, table) for table in TABLES] == [number, 0, 0, 0, 0, 0]
+        assert [rows(twins.store, table) for table in TABLES] == [number, 0, 0, 0, 0, 0, 0]
     check_after_crash(twins.store, twins.now)
 
 
@@ -327,7 +333,7 @@ def test_a_job_pushed_and_acknowledged_within_the_journal_never_touches_the_tabl
     clock.advance(JOURNAL_SECONDS)
     assert len(store._journal.unapplied) == 0
     commit(store)
-    assert [rows(store, table) for table in TABLES] == [0, 0, 0, 0, 0, 1]
+    assert [rows(store, table) for table in TABLES] == [0, 0, 0, 0, 0, 1, 0]
 
 
 @pytest.mark.parametrize("end", [False, True])
@@ -405,7 +411,7 @@ def test_a_journal_that_cannot_be_brought_into_the_tables_stays_whole(
     faults.heal()
     twins.check()
     twins.store.finish()
-    assert [rows(twins.store, table) for table in TABLES] == [4, 1, 0, 0, 0, 0]
+    assert [rows(twins.store, table) for table in TABLES] == [4, 1, 0, 0, 0, 0, 0]
     check_after_crash(twins.store, twins.acknowledged)
 
 

@@ -16,7 +16,7 @@ from faktory_tw.storage.store import DayRecord, Place, PlaceRecord, QueueRecord,
 from tests.unit.doubles import FULL, IOERR, FakeClock, Faults, copy_directory
 from tests.unit.storage.batches import OpenStore, add, commit, copied, ids_on_disk, move
 
-TABLES = ("jobs", "places", "queues", "workers", "days")
+TABLES = ("jobs", "places", "queues", "workers", "days", "entries")
 
 
 # -- faults --------------------------------------------------------------------------------------------------------
@@ -30,6 +30,8 @@ def full_batch(store: SQLiteStore) -> None:
     store.batch.queues = {"q": QueueRecord("q", True, 1), "r": None}
     store.batch.workers = {"new": True, "old": None}
     store.batch.days = [DayRecord("total", 9, 9)]
+    store.batch.enter("kind", b"new", b"value")
+    store.batch.enter("kind", b"old", None)
 
 
 STATEMENTS = [
@@ -43,6 +45,8 @@ STATEMENTS = [
     "INSERT OR IGNORE INTO workers",
     "DELETE FROM workers",
     "INSERT OR REPLACE INTO days",
+    "INSERT OR REPLACE INTO entries",
+    "DELETE FROM entries",
     "COMMIT",
 ]
 
@@ -55,6 +59,7 @@ def test_a_batch_that_cannot_be_written_is_an_error_and_nothing_of_it_is_visible
     add(store, 1)
     store.batch.queues = {"r": QueueRecord("r", False, 1)}
     store.batch.workers = {"old": True}
+    store.batch.enter("kind", b"old", b"value")
     commit(store)
     before = dump(store, "before")
     full_batch(store)
@@ -65,7 +70,7 @@ def test_a_batch_that_cannot_be_written_is_an_error_and_nothing_of_it_is_visible
     faults.heal()
     assert dump(store, "after") == before
     connection = sqlite3.connect(store.path)
-    assert [connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in TABLES] == [1, 0, 1, 1, 0]
+    assert [connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in TABLES] == [1, 0, 1, 1, 0, 1]
     connection.close()
 
 

@@ -24,6 +24,7 @@ from tests.unit.doubles import FakeClock, copy_directory
 from tests.unit.storage.batches import add, body_of
 
 EXAMPLES = int(os.environ.get("FAKTORY_TW_EXAMPLES", "0"))
+ENTRY_KINDS = ("one", "other")
 FRIDAY, SATURDAY = "2025-11-21", "2025-11-22"
 
 
@@ -78,11 +79,12 @@ def test_a_flush_forgets_what_was_recorded_and_says_so() -> None:
     batch.queues["q"] = QueueRecord("q", False, 1)
     batch.workers["w"] = True
     batch.days = [DayRecord("total", 1, 0)]
+    batch.enter("kind", b"key", b"value")
     batch.flush()
     assert batch.flushed
     assert batch
     assert len(batch) == 0
-    assert not any((batch.jobs, batch.places, batch.removed, batch.queues, batch.workers, batch.days))
+    assert not any((batch.jobs, batch.places, batch.removed, batch.queues, batch.workers, batch.days, batch.entries))
     batch.add(job(4))
     assert list(batch.jobs) == [4]
     assert batch.flushed
@@ -95,6 +97,7 @@ CHANGES: dict[str, Callable[[Batch], object]] = {
     "queue": lambda batch: batch.queues.update(q=None),
     "worker": lambda batch: batch.workers.update(w=None),
     "day": lambda batch: batch.days.append(DayRecord("total", 1, 0)),
+    "entry": lambda batch: batch.enter("kind", b"key", None),
     "flush": lambda batch: batch.flush(),
 }
 
@@ -116,6 +119,9 @@ def test_a_batch_counts_the_bytes_of_bodies_failures_and_names_and_some_for_each
     assert batch.content_bytes == 175 + 2 * len("q") + 8
     batch.remove(4)
     assert batch.bytes_to_write == 185 + 4 * 100
+    batch.enter("kind", b"k" * 10, b"v" * 5)
+    batch.enter("kind", b"other", None)
+    assert batch.bytes_to_write == 205 + 6 * 100
     batch.flush()
     assert batch.bytes_to_write == 0
     batch.add(job(5, b"x" * 30))
@@ -124,7 +130,9 @@ def test_a_batch_counts_the_bytes_of_bodies_failures_and_names_and_some_for_each
     assert batch.content_bytes == 7
 
 
-def fill(batch: Batch, jobs: int = 0, places: int = 0, removed: int = 0, names: int = 0, body: int = 0) -> None:
+def fill(
+    batch: Batch, jobs: int = 0, places: int = 0, removed: int = 0, names: int = 0, body: int = 0, entries: int = 0
+) -> None:
     for job_id in range(1, jobs + 1):
         batch.add(job(job_id, b"x" * body))
     for job_id in range(1001, 1001 + places):
@@ -133,6 +141,8 @@ def fill(batch: Batch, jobs: int = 0, places: int = 0, removed: int = 0, names: 
         batch.remove(job_id)
     batch.queues.update((f"q{number}", None) for number in range(names // 2))
     batch.workers.update((f"w{number}", True) for number in range(names - names // 2))
+    for number in range(entries):
+        batch.enter("kind", b"%d" % number, None)
 
 
 @pytest.mark.parametrize(
@@ -141,6 +151,8 @@ def fill(batch: Batch, jobs: int = 0, places: int = 0, removed: int = 0, names: 
         ({}, True),
         ({"jobs": 70, "places": 70, "removed": 60}, True),
         ({"jobs": 70, "places": 70, "removed": 61}, False),
+        ({"entries": 200}, True),
+        ({"entries": 201}, False),
         ({"names": 50}, True),
         ({"names": 51}, False),
         ({"jobs": 1, "body": 256 * 1024 - 101}, True),
@@ -169,24 +181,28 @@ STEPS: list[Callable[[Batch], object]] = [
     lambda batch: batch.queues.update(q=QueueRecord("q", False, 1), r=None),
     lambda batch: batch.move(place(7, failure=b"7777777")),
     lambda batch: batch.workers.update(v=True, w=None),
+    lambda batch: batch.enter("kind", b"1", b"one"),
+    lambda batch: batch.enter("kind", b"2", None),
     lambda batch: batch.remove(2),
     lambda batch: batch.remove(8),
     lambda batch: batch.move(place(1, Place.RETRIES, b"1111")),
     lambda batch: batch.remove(7),
     lambda batch: batch.workers.update(v=None, w=True),
     lambda batch: batch.queues.update(q=None, r=QueueRecord("r", True, 2)),
+    lambda batch: batch.enter("kind", b"2", b"two"),
     lambda batch: batch.remove(1),
+    lambda batch: batch.enter("kind", b"1", None),
     lambda batch: batch.add(job(3, b"333")),
 ]
 
 
 def told(batch: Batch) -> list[object]:
     """All that a batch says, the order of its records included."""
-    names = ("jobs", "places", "removed", "queues", "workers")
+    names = ("jobs", "places", "removed", "queues", "workers", "entries")
     return [batch.flushed, batch.days, batch.content_bytes, *(list(getattr(batch, name).items()) for name in names)]
 
 
-@pytest.mark.parametrize("flush", [None, 0, 3, 6, 9, 12])
+@pytest.mark.parametrize("flush", [None, 0, 3, 6, 9, 12, 16])
 def test_two_batches_laid_over_each_other_are_what_one_would_have_been(flush: int | None) -> None:
     steps = list(STEPS)
     if flush is not None:
@@ -264,11 +280,13 @@ class Kept:
         self.queues: dict[str, QueueRecord] = {}
         self.workers: set[str] = set()
         self.days: dict[str, DayRecord] = {}
+        self.entries: dict[tuple[str, bytes], bytes] = {}
 
     def copy(self) -> Kept:
         copy = Kept()
         copy.jobs, copy.queues = dict(self.jobs), dict(self.queues)
         copy.workers, copy.days = set(self.workers), dict(self.days)
+        copy.entries = dict(self.entries)
         return copy
 
     def check(self, store: SQLiteStore) -> None:
@@ -285,6 +303,8 @@ class Kept:
             job = self.jobs[row.id]
             assert row == (job.id, job.queue, job.priority, job.place, job.position, job.at)
         assert contents.next_id > max(ids, default=0)
+        entries = {(kind, key): value for kind in ENTRY_KINDS for key, value in store.entries(kind)}
+        assert entries == self.entries
 
 
 class Twins:
@@ -324,6 +344,12 @@ class Twins:
     def worker(self, wid: str, alive: bool) -> None:
         self.store.batch.workers[wid] = alive or None
         (self.now.workers.add if alive else self.now.workers.discard)(wid)
+
+    def enter(self, kind: str, key: bytes, value: bytes | None) -> None:
+        self.store.batch.enter(kind, key, value)
+        self.now.entries.pop((kind, key), None)
+        if value is not None:
+            self.now.entries[kind, key] = value
 
     def count(self, day: str, processed: int) -> None:
         self._days[day] = self.now.days[day] = DayRecord(day, processed, 1)
@@ -415,6 +441,17 @@ class Machine(RuleBasedStateMachine):
             self.twins.count((FRIDAY, SATURDAY)[value % 2], value)
         else:
             self.twins.queue(what, QueueRecord(what, value % 2 > 0, self.next_id) if value % 3 else None)
+        self.commit(then)
+
+    @rule(
+        kind=st.sampled_from(ENTRY_KINDS),
+        keys=st.sampled_from([[b""], [b"k"], [b"k", b"\x00\xff"], [b"%d" % number for number in range(70)]]),
+        value=st.sampled_from([None, None, b"", b"v", b"\x00\xff"]),
+        then=thens,
+    )
+    def enter(self, kind: str, keys: list[bytes], value: bytes | None, then: str) -> None:
+        for key in keys:
+            self.twins.enter(kind, key, value)
         self.commit(then)
 
     @rule(then=thens)
