@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from faktory_tw.core import job as jobs
 from faktory_tw.core.cache import JobCache
+from faktory_tw.core.deliveries import Deliveries
 from faktory_tw.core.duties import Duties
 from faktory_tw.core.edits import Edits
 from faktory_tw.core.history import History
@@ -30,7 +31,7 @@ from faktory_tw.core.sweeper import Sweeper
 from faktory_tw.core.tasks import Clock, Limits
 from faktory_tw.core.timed import TimedSet
 from faktory_tw.core.views import Views
-from faktory_tw.core.waiting import WAIT_SECONDS, Waiter, Waiting
+from faktory_tw.core.waiting import Waiter
 from faktory_tw.core.workers import State, Worker, Workers
 from faktory_tw.storage.store import Batch, JobRecord, JobRow, Place, PlaceRecord, QueueRecord, Store
 from faktory_tw.wire import CommandError
@@ -38,9 +39,7 @@ from faktory_tw.wire import CommandError
 __all__ = ["Clock", "JobManager", "Limits", "Reservation"]
 
 _LOADED_AT_ONCE = 500  # reservations
-_WAITS_ENDED = 200  # FETCHes answered in one turn of the reactor because their time is over
 _MOST_NAMES = 1000  # in one question for latencies: each may have to be read from disk
-_WORKING = int(Place.WORKING)
 
 
 class JobManager:
@@ -55,10 +54,10 @@ class JobManager:
         self._queues: dict[str, Queue] = {}
         self._sets = {place: TimedSet() for place in (Place.SCHEDULED, Place.RETRIES, Place.DEAD)}
         self.working = Reservations()
-        self._waiting = Waiting()
         self._cache = JobCache(self._limits.cache_bytes, store.read)
         self._head_times = HeadTimes(self._cache, store.read)
-        self._observer: Observer | None = None
+        self.observer: Observer | None = None
+        self._deliveries = Deliveries(self, store, self._cache, clock)
         self._duties = Duties(self, store, clock, self._limits.reclaim_dead_workers)
         self.sweeper = Sweeper(store, self._cache)
         self.views = Views(self, store, self._cache, clock)
@@ -141,7 +140,7 @@ class JobManager:
             self._store.batch.move(PlaceRecord(job_id, int(Place.QUEUED), job_id, None, now, failure, "", None))
         retry, reserve_for = payload.retry or 0, payload.reserve_for or 0
         job = Job(job_id, payload.jid or "", name, priority, job_id, retry, reserve_for, now, failure, body)
-        self._enqueue(queue, job)
+        self._deliveries.enqueue(queue, job)
 
     def _check_room(self, name: str, queue: Queue | None) -> None:
         if self.refuse_pushes:
@@ -155,25 +154,14 @@ class JobManager:
         self._store.batch.queues[name] = QueueRecord(name, False, floor)
         return queue
 
-    def _enqueue(self, queue: Queue, job: Job) -> None:
-        """Give the job, already recorded as queued, to whoever waits for it, or put it into its queue."""
-        if queue.name in self._waiting.by_queue and not queue.paused:
-            body = job.body
-            while (waiter := self._waiting.longest(queue.name)) is not None:
-                if self._hand_over(job, waiter):
-                    return
-                job.body = body  # the delivery that failed had dropped it
-        queue.append(job.priority, job.id)
-        self._cache.put(job)
-
     def enter(self, job: Job, recorded: bool = False) -> None:
         """Put a job, with a new position, into its queue, which is made if it is missing."""
         queue = self._queues.get(job.queue)
         if queue is None:
             queue = self._create_queue(job.queue, job.position)
         if not recorded:
-            self._record_queued(job, job.position)
-        self._enqueue(queue, job)
+            self._deliveries.record_queued(job, job.position)
+        self._deliveries.enqueue(queue, job)
 
     # -- commands of workers -------------------------------------------------------------------------------------
 
@@ -184,106 +172,31 @@ class JobManager:
         for name in names:
             queue = self._queues.get(name)
             if queue is not None and not queue.paused:
-                job = self._next_job(queue)
+                job = self._deliveries.next_job(queue)
                 if job is not None:
-                    return self._reserve(job, worker.wid if worker is not None else "")
+                    return self._deliveries.reserve(job, worker.wid if worker is not None else "")
         return None
-
-    def _next_job(self, queue: Queue) -> Job | None:
-        """Take the job whose turn it is. The disk is read before anything is changed."""
-        while (fifo := queue.first()) is not None:
-            job_id = fifo.head[0]
-            job = self._cache.pop(job_id)
-            if job is None:
-                self._cache.read_ahead(fifo.peek)
-                job = self._cache.pop(job_id)
-            fifo.popleft()
-            if job is not None:
-                return job
-        return None
-
-    def _reserve(self, job: Job, wid: str) -> Reservation:
-        now = self._clock.time()
-        # lease_seconds would say the same without a reserve_for, but most jobs have none and a call less counts here
-        seconds = jobs.lease_seconds(job.reserve_for) if job.reserve_for else jobs.DEFAULT_RESERVE_SECONDS
-        reservation = Reservation(job, wid, now, seconds)
-        self.working.add(reservation, self._clock.monotonic())
-        until = now + seconds
-        self._store.batch.move(
-            PlaceRecord(job.id, _WORKING, job.position, until, job.enqueued_at, job.failure, wid, now)
-        )
-        self.fetched += 1
-        if self._observer is not None:
-            self._observer.fetched(reservation)
-        return reservation
 
     def wait(
         self, names: Sequence[str], worker: Worker | None, deliver: Callable[[Reservation | None], bool]
     ) -> Waiter:
         """Wait for a job of these queues; see :class:`Waiter`. A worker that is to be quiet waits in vain."""
-        waiter = Waiter(names, worker, deliver, self._clock.monotonic() + WAIT_SECONDS)
-        self._waiting.add(waiter)
-        return waiter
+        return self._deliveries.wait(names, worker, deliver)
 
     def stop_waiting(self, waiter: Waiter) -> None:
         """The client is gone."""
-        self._waiting.remove(waiter)
+        self._deliveries.stop_waiting(waiter)
 
     def end_waits(self, everybody: bool = False) -> bool:
         """Answer the waiting FETCHes whose time is over, some hundred at most, or all that wait.
 
         Returns whether there may be more; then the caller lets commands in and calls again.
         """
-        if everybody:
-            expired = self._waiting.take_expired(float("inf"))
-        else:
-            expired = self._waiting.take_expired(self._clock.monotonic(), _WAITS_ENDED)
-        for waiter in expired:
-            waiter.deliver(None)
-        return not everybody and len(expired) == _WAITS_ENDED
+        return self._deliveries.end_waits(everybody)
 
     def give_back(self, reservation: Reservation) -> None:
         """The client left before it got the job: back to the head, with its old position."""
-        job = reservation.job
-        if self.working.get(job.id) is not reservation:
-            return
-        self.working.take_id(job.id)
-        self._record_queued(job, job.position)
-        if self._observer is not None:
-            self._observer.given_back(reservation)
-        queue = self._queues.get(job.queue)
-        if queue is None or job.position < queue.floor:
-            self._store.batch.remove(job.id)  # its queue was removed meanwhile
-            return
-        queue.put_back(job.priority, job.id, job.position)
-        self._serve(queue)
-
-    def _hand_over(self, job: Job, waiter: Waiter) -> bool:
-        """Give a job to a FETCH that waits. False when its client is gone: then the job is recorded as queued again."""
-        self._waiting.remove(waiter)
-        reservation = self._reserve(job, waiter.worker.wid if waiter.worker is not None else "")
-        if waiter.deliver(reservation):
-            return True
-        self.working.take_id(job.id)
-        self._record_queued(job, job.position)
-        if self._observer is not None:
-            self._observer.given_back(reservation)
-        return False
-
-    def _record_queued(self, job: Job, position: int) -> None:
-        place = int(Place.QUEUED)
-        self._store.batch.move(PlaceRecord(job.id, place, position, None, job.enqueued_at, job.failure, "", None))
-
-    def _serve(self, queue: Queue) -> None:
-        """Give waiting jobs to waiting FETCHes."""
-        while (
-            not queue.paused and queue.first() is not None and (waiter := self._waiting.longest(queue.name)) is not None
-        ):
-            job = self._next_job(queue)
-            if job is None:
-                return
-            if not self._hand_over(job, waiter):
-                queue.put_back(job.priority, job.id, job.position)
+        self._deliveries.give_back(reservation)
 
     def ack(self, jid: str, wid: str) -> bool:
         """The job is done. False when no such job is reserved: finished already, expired, or never there."""
@@ -292,8 +205,8 @@ class JobManager:
             return False
         self._store.batch.remove(reservation.job.id)
         self.history.count(self._clock.time(), failed=False)
-        if self._observer is not None:
-            self._observer.acked(reservation)
+        if self.observer is not None:
+            self.observer.acked(reservation)
         return True
 
     def fail(self, jid: str, wid: str, report: FailureReport) -> None:
@@ -302,8 +215,8 @@ class JobManager:
         if reservation is None:
             raise CommandError(f"Job not found {jid}")
         self._failed(reservation.job, report)
-        if self._observer is not None:
-            self._observer.failed(reservation)
+        if self.observer is not None:
+            self.observer.failed(reservation)
 
     def _failed(self, job: Job, report: FailureReport) -> None:
         now = self._clock.time()
@@ -351,7 +264,7 @@ class JobManager:
             if queue.paused != paused:
                 queue.paused = paused
                 self._store.batch.queues[queue.name] = QueueRecord(queue.name, paused, queue.floor)
-                self._serve(queue)
+                self._deliveries.serve(queue)
 
     def remove_queues(self, names: Sequence[str]) -> None:
         """Drop queues and the jobs in them at once; the rows are swept from the disk in the background."""
@@ -393,8 +306,8 @@ class JobManager:
         self.history.clear()
         self._duties.forget()
         self.workers.forget_heartbeats()
-        if self._observer is not None:
-            self._observer.flushed()
+        if self.observer is not None:
+            self.observer.flushed()
 
     def walk(self, place: Place, after: tuple[float, int] | None, count: int) -> list[tuple[float, int]]:
         """Entries (at, id) of a set that follow ``after``, for a long command to go through in slices."""
@@ -419,19 +332,19 @@ class JobManager:
         if reservation is None:
             return False
         self._failed(reservation.job, report)
-        if self._observer is not None:
-            self._observer.taken_back(reservation)
+        if self.observer is not None:
+            self.observer.taken_back(reservation)
         return True
 
     # -- what others may know ------------------------------------------------------------------------------------
 
     def observe(self, observer: Observer) -> None:
         """Tell ``observer`` from now on what happens to jobs that are worked."""
-        self._observer = joined(self._observer, observer)
+        self.observer = joined(self.observer, observer)
 
     def ignore(self, observer: Observer) -> None:
         """Tell it no more."""
-        self._observer = without(self._observer, observer)
+        self.observer = without(self.observer, observer)
 
     def queue_names(self) -> list[str]:
         """The names of all queues, sorted."""
@@ -447,7 +360,7 @@ class JobManager:
 
     def waits(self) -> int:
         """How many FETCHes wait for a job."""
-        return len(self._waiting)
+        return len(self._deliveries)
 
     def queue_sizes(self) -> dict[str, int]:
         """Jobs in each queue, by name."""

@@ -5,8 +5,11 @@ from __future__ import annotations
 from tests.planted.fault import Area, Fault
 
 MANAGER, DUTIES, EDITS = "core/manager.py", "core/duties.py", "core/edits.py"
-RECORDED_QUEUED = "        self._record_queued(job, job.position)\n"
-TOLD_GIVEN_BACK = "        if self._observer is not None:\n            self._observer.given_back(reservation)\n"
+DELIVERIES = "core/deliveries.py"
+RECORDED_QUEUED = "        self.record_queued(job, job.position)\n"
+TOLD_GIVEN_BACK = (
+    "        if self._manager.observer is not None:\n            self._manager.observer.given_back(reservation)\n"
+)
 
 AREA = Area(
     tests=("tests/unit/core", "tests/unit/features", "tests/unit/test_times.py"),
@@ -20,7 +23,7 @@ AREA = Area(
         ),
         Fault(
             "a FETCH is not recorded",
-            MANAGER,
+            DELIVERIES,
             "        self._store.batch.move(\n            PlaceRecord(job.id, _WORKING,",
             "        str(\n            PlaceRecord(job.id, _WORKING,",
         ),
@@ -51,18 +54,18 @@ AREA = Area(
         Fault(
             "the position of a job that enters a queue again is not recorded",
             MANAGER,
-            "            self._record_queued(job, job.position)\n        self._enqueue(queue, job)",
-            "            self._record_queued(job, job.id)\n        self._enqueue(queue, job)",
+            "            self._deliveries.record_queued(job, job.position)\n        self._deliveries.enqueue(queue, job)",
+            "            self._deliveries.record_queued(job, job.id)\n        self._deliveries.enqueue(queue, job)",
         ),
         Fault(
             "a job that is given back is not recorded",
-            MANAGER,
+            DELIVERIES,
             f"{RECORDED_QUEUED}{TOLD_GIVEN_BACK}        queue =",
             f"{TOLD_GIVEN_BACK}        queue =",
         ),
         Fault(
             "a job that a gone client did not take is not recorded as queued again",
-            MANAGER,
+            DELIVERIES,
             f"{RECORDED_QUEUED}{TOLD_GIVEN_BACK}        return False",
             f"{TOLD_GIVEN_BACK}        return False",
         ),
@@ -96,9 +99,9 @@ AREA = Area(
         # -- order -----------------------------------------------------------------------------------------------------
         Fault(
             "a job that is given back goes to the tail",
-            MANAGER,
-            "        queue.put_back(job.priority, job.id, job.position)\n        self._serve(queue)",
-            "        queue.append(job.priority, job.id)\n        self._serve(queue)",
+            DELIVERIES,
+            "        queue.put_back(job.priority, job.id, job.position)\n        self.serve(queue)",
+            "        queue.append(job.priority, job.id)\n        self.serve(queue)",
         ),
         Fault(
             "jobs that are given back are fetched last first",
@@ -133,7 +136,7 @@ AREA = Area(
         ),
         Fault(
             "a paused queue gives jobs to those who wait",
-            MANAGER,
+            DELIVERIES,
             "        if queue.name in self._waiting.by_queue and not queue.paused:",
             "        if queue.name in self._waiting.by_queue:",
         ),
@@ -157,7 +160,7 @@ AREA = Area(
         ),
         Fault(
             "the job of a gone client loses its body",
-            MANAGER,
+            DELIVERIES,
             "                job.body = body  # the delivery that failed had dropped it\n",
             "                pass\n",
         ),
@@ -169,16 +172,16 @@ AREA = Area(
         ),
         Fault(
             "giving back too late takes the job from its next worker",
-            MANAGER,
-            "        if self.working.get(job.id) is not reservation:\n            return\n",
+            DELIVERIES,
+            "        if self._manager.working.get(job.id) is not reservation:\n            return\n",
             "",
         ),
         # -- time ------------------------------------------------------------------------------------------------------
         Fault(
             "reservations begin on the wall clock",
-            MANAGER,
-            "        self.working.add(reservation, self._clock.monotonic())",
-            "        self.working.add(reservation, self._clock.time())",
+            DELIVERIES,
+            "        manager.working.add(reservation, self._clock.monotonic())",
+            "        manager.working.add(reservation, self._clock.time())",
         ),
         Fault(
             "reservations end on the wall clock",

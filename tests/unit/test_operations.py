@@ -439,9 +439,9 @@ def test_a_server_that_stops_abandons_a_backup_and_takes_no_other(stage: Stage, 
 
 def test_a_server_that_stops_sends_no_more_metrics(stage: Stage, operator: Operator) -> None:
     service = operator.start(statsd_location="one:8125")
-    assert service.manager._observer is not None
+    assert service.manager.observer is not None
     stage.stop(service)
-    assert service.manager._observer is None
+    assert service.manager.observer is None
 
 
 def test_a_pulse_that_is_late_is_measured(stage: Stage, operator: Operator) -> None:

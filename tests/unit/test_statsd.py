@@ -212,7 +212,7 @@ def test_without_a_location_nothing_is_observed_and_nothing_sent(engine: Engine,
     sender.configure(settings(None))
     work(engine)
     seconds(sender, engine, 40)
-    assert engine.manager._observer is None
+    assert engine.manager.observer is None
     assert network.asked == []
     assert network.sockets == []
 
@@ -223,7 +223,7 @@ def test_it_can_be_switched_off_and_on_again(engine: Engine, network: Network, b
     sender.configure(settings(None))
     assert network.socket.closed
     assert any("jobs.count:1" in line for line in network.socket.take())
-    assert engine.manager._observer is None
+    assert engine.manager.observer is None
     sender.configure(settings("elsewhere:1"))
     sender.tick()
     network.run()

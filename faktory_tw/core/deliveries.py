@@ -1,0 +1,149 @@
+"""Giving queued jobs to those who fetch them, at once or while they wait.
+
+Every job on its way into a queue comes through :meth:`Deliveries.enqueue`, so that a FETCH that waits gets it first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from faktory_tw.core import job as jobs
+from faktory_tw.core.cache import JobCache
+from faktory_tw.core.job import Job
+from faktory_tw.core.queues import Queue
+from faktory_tw.core.reservations import Reservation
+from faktory_tw.core.tasks import Clock
+from faktory_tw.core.waiting import WAIT_SECONDS, Waiter, Waiting
+from faktory_tw.core.workers import Worker
+from faktory_tw.storage.store import Place, PlaceRecord, Store
+
+if TYPE_CHECKING:
+    from faktory_tw.core.manager import JobManager
+
+_WAITS_ENDED = 200  # FETCHes answered in one turn of the reactor because their time is over
+_WORKING = int(Place.WORKING)
+
+
+class Deliveries:
+    """The jobs of ``manager`` on their way from a queue to a worker."""
+
+    def __init__(self, manager: JobManager, store: Store, cache: JobCache, clock: Clock) -> None:
+        self._manager = manager
+        self._store = store
+        self._cache = cache
+        self._clock = clock
+        self._waiting = Waiting()
+
+    def __len__(self) -> int:
+        """How many FETCHes wait."""
+        return len(self._waiting)
+
+    def enqueue(self, queue: Queue, job: Job) -> None:
+        """Give the job, already recorded as queued, to whoever waits for it, or put it into its queue."""
+        if queue.name in self._waiting.by_queue and not queue.paused:
+            body = job.body
+            while (waiter := self._waiting.longest(queue.name)) is not None:
+                if self._hand_over(job, waiter):
+                    return
+                job.body = body  # the delivery that failed had dropped it
+        queue.append(job.priority, job.id)
+        self._cache.put(job)
+
+    def next_job(self, queue: Queue) -> Job | None:
+        """Take the job whose turn it is. The disk is read before anything is changed."""
+        while (fifo := queue.first()) is not None:
+            job_id = fifo.head[0]
+            job = self._cache.pop(job_id)
+            if job is None:
+                self._cache.read_ahead(fifo.peek)
+                job = self._cache.pop(job_id)
+            fifo.popleft()
+            if job is not None:
+                return job
+        return None
+
+    def reserve(self, job: Job, wid: str) -> Reservation:
+        """Put a job that has left its queue into the hands of a worker."""
+        manager, now = self._manager, self._clock.time()
+        # lease_seconds would say the same without a reserve_for, but most jobs have none and a call less counts here
+        seconds = jobs.lease_seconds(job.reserve_for) if job.reserve_for else jobs.DEFAULT_RESERVE_SECONDS
+        reservation = Reservation(job, wid, now, seconds)
+        manager.working.add(reservation, self._clock.monotonic())
+        until = now + seconds
+        self._store.batch.move(
+            PlaceRecord(job.id, _WORKING, job.position, until, job.enqueued_at, job.failure, wid, now)
+        )
+        manager.fetched += 1
+        if manager.observer is not None:
+            manager.observer.fetched(reservation)
+        return reservation
+
+    def wait(
+        self, names: Sequence[str], worker: Worker | None, deliver: Callable[[Reservation | None], bool]
+    ) -> Waiter:
+        """Wait for a job of these queues; see :class:`Waiter`. A worker that is to be quiet waits in vain."""
+        waiter = Waiter(names, worker, deliver, self._clock.monotonic() + WAIT_SECONDS)
+        self._waiting.add(waiter)
+        return waiter
+
+    def stop_waiting(self, waiter: Waiter) -> None:
+        """The client is gone."""
+        self._waiting.remove(waiter)
+
+    def end_waits(self, everybody: bool = False) -> bool:
+        """Answer the waiting FETCHes whose time is over, some hundred at most, or all that wait.
+
+        Returns whether there may be more; then the caller lets commands in and calls again.
+        """
+        if everybody:
+            expired = self._waiting.take_expired(float("inf"))
+        else:
+            expired = self._waiting.take_expired(self._clock.monotonic(), _WAITS_ENDED)
+        for waiter in expired:
+            waiter.deliver(None)
+        return not everybody and len(expired) == _WAITS_ENDED
+
+    def give_back(self, reservation: Reservation) -> None:
+        """The client left before it got the job: back to the head, with its old position."""
+        job = reservation.job
+        if self._manager.working.get(job.id) is not reservation:
+            return
+        self._manager.working.take_id(job.id)
+        self.record_queued(job, job.position)
+        if self._manager.observer is not None:
+            self._manager.observer.given_back(reservation)
+        queue = self._manager.queues().get(job.queue)
+        if queue is None or job.position < queue.floor:
+            self._store.batch.remove(job.id)  # its queue was removed meanwhile
+            return
+        queue.put_back(job.priority, job.id, job.position)
+        self.serve(queue)
+
+    def _hand_over(self, job: Job, waiter: Waiter) -> bool:
+        """Give a job to a FETCH that waits. False when its client is gone: then the job is recorded as queued again."""
+        self._waiting.remove(waiter)
+        reservation = self.reserve(job, waiter.worker.wid if waiter.worker is not None else "")
+        if waiter.deliver(reservation):
+            return True
+        self._manager.working.take_id(job.id)
+        self.record_queued(job, job.position)
+        if self._manager.observer is not None:
+            self._manager.observer.given_back(reservation)
+        return False
+
+    def record_queued(self, job: Job, position: int) -> None:
+        """Record a job as one of its queue."""
+        place = int(Place.QUEUED)
+        self._store.batch.move(PlaceRecord(job.id, place, position, None, job.enqueued_at, job.failure, "", None))
+
+    def serve(self, queue: Queue) -> None:
+        """Give waiting jobs to waiting FETCHes."""
+        while (
+            not queue.paused and queue.first() is not None and (waiter := self._waiting.longest(queue.name)) is not None
+        ):
+            job = self.next_job(queue)
+            if job is None:
+                return
+            if not self._hand_over(job, waiter):
+                queue.put_back(job.priority, job.id, job.position)
