@@ -13,6 +13,7 @@ from faktory_tw.core.cache import JobCache
 from faktory_tw.core.job import Job
 from faktory_tw.core.queues import Queue
 from faktory_tw.core.reservations import Reservation
+from faktory_tw.core.slices import SLICE_BYTES
 from faktory_tw.core.tasks import Clock
 from faktory_tw.core.waiting import WAIT_SECONDS, Waiter, Waiting
 from faktory_tw.core.workers import Worker
@@ -21,6 +22,7 @@ from faktory_tw.storage.store import Place, PlaceRecord, Store
 if TYPE_CHECKING:
     from faktory_tw.core.manager import JobManager
 
+_MOST_DROPPED = 256  # jobs that are over, on the way to the next one; the rest is for the periodic duties
 _WAITS_ENDED = 200  # FETCHes answered in one turn of the reactor because their time is over
 _WORKING = int(Place.WORKING)
 
@@ -41,6 +43,9 @@ class Deliveries:
 
     def enqueue(self, queue: Queue, job: Job) -> None:
         """Give the job, already recorded as queued, to whoever waits for it, or put it into its queue."""
+        if job.marks is not None and self._manager.facts.is_over(job):
+            self._drop(job)
+            return
         if queue.name in self._waiting.by_queue and not queue.paused:
             body = job.body
             while (waiter := self._waiting.longest(queue.name)) is not None:
@@ -51,7 +56,11 @@ class Deliveries:
         self._cache.put(job)
 
     def next_job(self, queue: Queue) -> Job | None:
-        """Take the job whose turn it is. The disk is read before anything is changed."""
+        """Take the job whose turn it is. The disk is read before anything is changed.
+
+        Jobs that are over are dropped on the way, some hundred at most: None does not say that the queue is empty.
+        """
+        dropped = size = 0
         while (fifo := queue.first()) is not None:
             job_id = fifo.head[0]
             job = self._cache.pop(job_id)
@@ -59,9 +68,21 @@ class Deliveries:
                 self._cache.read_ahead(fifo.peek)
                 job = self._cache.pop(job_id)
             fifo.popleft()
-            if job is not None:
+            if job is None:
+                continue
+            if job.marks is None or not self._manager.facts.is_over(job):
                 return job
+            size += len(job.body)
+            dropped += 1
+            self._drop(job)
+            if dropped == _MOST_DROPPED or size > SLICE_BYTES:
+                return None
         return None
+
+    def _drop(self, job: Job) -> None:
+        """A job that is over has left its queue, or does not get in."""
+        self._store.batch.remove(job.id)
+        self._manager.facts.expired(job)
 
     def reserve(self, job: Job, wid: str) -> Reservation:
         """Put a job that has left its queue into the hands of a worker."""
@@ -113,9 +134,11 @@ class Deliveries:
         self.record_queued(job, job.position)
         if self._manager.observer is not None:
             self._manager.observer.given_back(reservation)
+        self._manager.facts.given_back(job)
         queue = self._manager.queues().get(job.queue)
         if queue is None or job.position < queue.floor:
             self._store.batch.remove(job.id)  # its queue was removed meanwhile
+            self._manager.facts.discarded(job)
             return
         queue.put_back(job.priority, job.id, job.position)
         self.serve(queue)
@@ -125,6 +148,8 @@ class Deliveries:
         self._waiting.remove(waiter)
         reservation = self.reserve(job, waiter.worker.wid if waiter.worker is not None else "")
         if waiter.deliver(reservation):
+            if job.marks is not None:
+                self._manager.facts.fetched(job)
             return True
         self._manager.working.take_id(job.id)
         self.record_queued(job, job.position)

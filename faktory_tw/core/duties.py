@@ -45,6 +45,7 @@ class Duties:
             more = self._enqueue_due(Place.RETRIES, "Retries") or more
         more = self._expire_reservations() or more
         more = self._reclaim() or more
+        more = self._manager.facts.step() or more
         return self._manager.sweeper.step() or more
 
     def forget(self) -> None:
@@ -73,11 +74,10 @@ class Duties:
         counter = self.tasks["Dead"]
         now = self._clock.time()
         old = [entry for entry in self._manager.walk(Place.DEAD, None, _SLICE) if entry[0] <= now]
-        for entry in old:
-            self._manager.edits.discard(Place.DEAD, entry)
+        count = self._manager.edits.discard_entries(Place.DEAD, old) if old else 0
         counter.cycles += 1
-        counter.enqueued += len(old)
-        return len(old) == _SLICE
+        counter.enqueued += count
+        return count < len(old) or len(old) == _SLICE
 
     def _expire_reservations(self) -> bool:
         expired = self._manager.working.expired(self._clock.monotonic())

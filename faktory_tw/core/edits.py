@@ -17,6 +17,7 @@ from faktory_tw.core.cache import JobCache
 from faktory_tw.core.latencies import HeadTimes
 from faktory_tw.core.queues import Queue
 from faktory_tw.core.retry import DEAD_SECONDS
+from faktory_tw.core.slices import Stride
 from faktory_tw.core.tasks import Clock
 from faktory_tw.storage.store import JobRecord, JobRow, Place, PlaceRecord, QueueRecord, Store
 
@@ -36,15 +37,29 @@ class Edits:
         self._cache = cache
         self._head_times = head_times
         self._clock = clock
+        self._stride = Stride(store.read)
 
     # -- jobs of a set -------------------------------------------------------------------------------------------
 
-    def discard(self, place: Place, entry: Entry) -> bool:
-        """Drop a job from a set. Returns whether it was there."""
+    def discard(self, place: Place, entry: Entry, row: JobRow | None = None) -> bool:
+        """Drop a job from a set. Returns whether it was there. ``row``: if it was read anyway."""
         if not self._manager.timed(place).discard(*entry):
             return False
+        if self._manager.facts.matter():
+            self._manager.facts.discarded_rows(self._store.read([entry[1]]) if row is None else [row])
         self._store.batch.remove(entry[1])
         return True
+
+    def discard_entries(self, place: Place, entries: Sequence[Entry]) -> int:
+        """Drop the first of these jobs of a set, as many as one turn is good for; returns how many that were."""
+        rows: dict[int, JobRow] = {}
+        count = len(entries)
+        if self._manager.facts.matter():
+            found, count = self._stride.read([job_id for _, job_id in entries])
+            rows = {row.id: row for row in found}
+        for entry in entries[:count]:
+            self.discard(place, entry, rows.get(entry[1]))
+        return count
 
     def kill(self, place: Place, entry: Entry, row: JobRow) -> bool:
         """Move a job from a set to the dead, for 180 days from now."""
@@ -61,21 +76,58 @@ class Edits:
         job.enqueued_at = self._clock.time()
         job.position = self._manager.take_id()
         self._head_times.moved(job.id)
+        self._manager.facts.requeued(job)
         self._manager.enter(job)
         return True
 
     def _bury(self, row: JobRow) -> None:
         at = self._clock.time() + DEAD_SECONDS
         self._manager.put_into_set(row.id, Place.DEAD, at, row.enqueued_at, row.failure)
+        if self._manager.facts.matter():
+            self._manager.facts.died(jobs.job_of(row))
 
     # -- jobs of a queue -----------------------------------------------------------------------------------------
 
-    def discard_queued(self, name: str, priority: int, ids: Collection[int], start: int = 0) -> set[int]:
-        """Drop jobs of one priority from a queue, and return which. ``start``: about where they are; see Fifo."""
+    def discard_queued(
+        self, name: str, priority: int, ids: Sequence[int], start: int = 0, rows: Sequence[JobRow] | None = None
+    ) -> set[int]:
+        """Drop jobs of one priority from a queue, and return which. ``start``: about where they are; see Fifo.
+
+        Without their ``rows`` it may be only the first of them, as many as one turn is good for.
+        """
+        if self._manager.facts.matter():
+            if rows is None:
+                rows, count = self._stride.read(ids)
+                ids = ids[:count]
+        else:
+            rows = None
         taken = self._take(name, priority, ids, start)
+        self._manager.facts.discarded_rows(row for row in rows or () if row.id in taken)
         for job_id in taken:
             self._store.batch.remove(job_id)
         return taken
+
+    def expire(self, rows: Sequence[JobRow]) -> set[str]:
+        """Drop jobs that are over from their queues and sets; those that are worked stay. Returns these queues."""
+        lanes: dict[tuple[str, int], list[JobRow]] = {}
+        for row in rows:
+            if row.place == Place.QUEUED:
+                lanes.setdefault((row.queue, row.priority), []).append(row)
+            elif row.place != Place.WORKING and self._manager.timed(Place(row.place)).discard(row.at or 0.0, row.id):
+                self._expire(row)
+        for (name, priority), lane in lanes.items():
+            lane.sort(key=lambda row: row.position)
+            queue = self._manager.queues().get(name)
+            start = self._manager.views.index(lane[0]) if queue is not None else 0
+            taken = self._take(name, priority, [row.id for row in lane], start)
+            for row in lane:
+                if row.id in taken:
+                    self._expire(row)
+        return {name for name, _ in lanes}
+
+    def _expire(self, row: JobRow) -> None:
+        self._store.batch.remove(row.id)
+        self._manager.facts.expired(jobs.job_of(row))
 
     def kill_queued(self, rows: Sequence[JobRow], start: int = 0) -> set[int]:
         """Move jobs of one queue and priority to the dead."""
@@ -101,6 +153,7 @@ class Edits:
         if job.failure:
             place = int(Place.QUEUED)
             batch.move(PlaceRecord(job.id, place, job.id, None, row.enqueued_at, job.failure, "", None))
+        self._manager.facts.renumbered(row.id, job)
         self._manager.enter(job, recorded=True)
         return job.id
 

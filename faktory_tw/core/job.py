@@ -17,6 +17,7 @@ from typing import Annotated, TypeVar
 import msgspec
 from msgspec import Meta, Raw
 
+from faktory_tw.core.marks import Marks, kept_marks
 from faktory_tw.storage.store import JobRow
 from faktory_tw.times import parse_rfc3339, rfc3339
 from faktory_tw.wire import CommandError
@@ -91,6 +92,7 @@ class Job(msgspec.Struct, gc=False):
     enqueued_at: float
     failure: bytes  # JSON, empty for a job that never failed
     body: bytes
+    marks: Marks | None = None
 
 
 class _Kept(msgspec.Struct, gc=False):
@@ -99,6 +101,7 @@ class _Kept(msgspec.Struct, gc=False):
     jid: str
     retry: int = DEFAULT_RETRY
     reserve_for: int = 0
+    custom: Raw = _ABSENT
 
 
 _decode_payload = msgspec.json.Decoder(Payload).decode
@@ -304,4 +307,5 @@ def job_of(row: JobRow) -> Job:
         row.enqueued_at or 0.0,
         row.failure,
         row.body,
+        kept_marks(kept.custom) if kept.custom is not _ABSENT else None,
     )

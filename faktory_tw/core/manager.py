@@ -18,11 +18,13 @@ from faktory_tw.core.cache import JobCache
 from faktory_tw.core.deliveries import Deliveries
 from faktory_tw.core.duties import Duties
 from faktory_tw.core.edits import Edits
+from faktory_tw.core.facts import Arrival, Facts, Feature
 from faktory_tw.core.history import History
 from faktory_tw.core.hooks import Observer, joined, without
 from faktory_tw.core.job import Job, Payload
 from faktory_tw.core.latencies import HeadTimes, QueueState
 from faktory_tw.core.loading import Loader
+from faktory_tw.core.marks import pushed_marks
 from faktory_tw.core.queues import Queue
 from faktory_tw.core.reservations import Reservation, Reservations
 from faktory_tw.core.retry import DEAD_SECONDS, FailureReport, next_failure
@@ -45,7 +47,14 @@ _MOST_NAMES = 1000  # in one question for latencies: each may have to be read fr
 class JobManager:
     """All jobs of one server. ``random(n)`` gives an integer from 0 to n - 1."""
 
-    def __init__(self, store: Store, clock: Clock, random: Callable[[int], int], limits: Limits | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        random: Callable[[int], int],
+        limits: Limits | None = None,
+        features: Sequence[Feature] = (),
+    ) -> None:
         self._store = store
         self._clock = clock
         self._random = random
@@ -59,7 +68,8 @@ class JobManager:
         self.observer: Observer | None = None
         self._deliveries = Deliveries(self, store, self._cache, clock)
         self._duties = Duties(self, store, clock, self._limits.reclaim_dead_workers)
-        self.sweeper = Sweeper(store, self._cache)
+        self.facts = Facts(features)
+        self.sweeper = Sweeper(store, self._cache, self.facts)
         self.views = Views(self, store, self._cache, clock)
         self.edits = Edits(self, store, self._cache, self._head_times, clock)
         self.workers = Workers()
@@ -67,6 +77,7 @@ class JobManager:
         self.tasks = self._duties.tasks
         self.pushed = 0  # jobs accepted since the start
         self.fetched = 0  # reservations made since the start
+        self.facts.join(self, store, clock)
         self.refuse_pushes = ""  # why PUSH is refused at the moment, for the client; empty when it is not
 
     def limit(self, limits: Limits) -> None:
@@ -90,6 +101,7 @@ class JobManager:
         stride, start = Stride(self._store.read), 0
         while start < len(loader.working):
             start += self._load_working(stride, loader.working[start : start + _LOADED_AT_ONCE])
+        self.facts.load(self._store)
 
     def _load_working(self, stride: Stride, ids: Sequence[int]) -> int:
         now = self._clock.monotonic()
@@ -120,9 +132,12 @@ class JobManager:
             now = self._clock.time()
         failure = jobs.pushed_failure(payload) if payload.failure else b""
         body = jobs.complete(payload, now)
+        arrival = self._checked_by_features(payload, now, at) if payload.custom else None
         self.pushed += 1
         job_id = self._next_id
         self._next_id = job_id + 1
+        if arrival is not None:
+            self.facts.pushed(job_id, arrival)
         priority = payload.priority
         if priority is None or not 1 <= priority <= jobs.HIGHEST_PRIORITY:
             priority = jobs.DEFAULT_PRIORITY
@@ -139,8 +154,18 @@ class JobManager:
         if failure:
             self._store.batch.move(PlaceRecord(job_id, int(Place.QUEUED), job_id, None, now, failure, "", None))
         retry, reserve_for = payload.retry or 0, payload.reserve_for or 0
-        job = Job(job_id, payload.jid or "", name, priority, job_id, retry, reserve_for, now, failure, body)
+        marks = arrival.marks if arrival is not None else None
+        job = Job(job_id, payload.jid or "", name, priority, job_id, retry, reserve_for, now, failure, body, marks)
         self._deliveries.enqueue(queue, job)
+
+    def _checked_by_features(self, payload: Payload, now: float, at: float | None) -> Arrival | None:
+        """What the features of a job are told of it, once none of them has refused it; None when it concerns none."""
+        marks = pushed_marks(payload.custom)
+        if marks is None:
+            return None
+        arrival = Arrival(payload, marks, now, now if at is None else max(at, now))
+        self.facts.check_push(arrival)
+        return arrival
 
     def _check_room(self, name: str, queue: Queue | None) -> None:
         if self.refuse_pushes:
@@ -174,7 +199,10 @@ class JobManager:
             if queue is not None and not queue.paused:
                 job = self._deliveries.next_job(queue)
                 if job is not None:
-                    return self._deliveries.reserve(job, worker.wid if worker is not None else "")
+                    reservation = self._deliveries.reserve(job, worker.wid if worker is not None else "")
+                    if job.marks is not None:
+                        self.facts.fetched(job)
+                    return reservation
         return None
 
     def wait(
@@ -205,6 +233,8 @@ class JobManager:
             return False
         self._store.batch.remove(reservation.job.id)
         self.history.count(self._clock.time(), failed=False)
+        if reservation.job.marks is not None:
+            self.facts.acked(reservation.job)
         if self.observer is not None:
             self.observer.acked(reservation)
         return True
@@ -223,10 +253,15 @@ class JobManager:
         self.history.count(now, failed=True)
         if job.retry == 0:
             self._store.batch.remove(job.id)
+            self.facts.discarded(job)
             return
         failure, retry_at = next_failure(job.failure, job.retry, report, now, self._random)
         place, at = (Place.DEAD, now + DEAD_SECONDS) if retry_at is None else (Place.RETRIES, retry_at)
         self.put_into_set(job.id, place, at, job.enqueued_at, failure)
+        if place is Place.DEAD:
+            self.facts.died(job)
+        else:
+            self.facts.failed(job)
 
     def put_into_set(self, job_id: int, place: Place, at: float, enqueued_at: float | None, failure: bytes) -> None:
         """Record a job that has left its place as one of a set, the last that came there, and add it."""
@@ -270,6 +305,11 @@ class JobManager:
         """Drop queues and the jobs in them at once; the rows are swept from the disk in the background."""
         self.edits.remove_queues(self._named(names))
 
+    def serve(self, name: str) -> None:
+        """Let FETCHes that wait for jobs of a queue have what is in it: what stood before those is gone."""
+        if name in self._queues:
+            self._deliveries.serve(self._queues[name])
+
     def forget_queue(self, name: str) -> None:
         """A queue was emptied and is no more."""
         del self._queues[name]
@@ -306,6 +346,7 @@ class JobManager:
         self.history.clear()
         self._duties.forget()
         self.workers.forget_heartbeats()
+        self.facts.flushed()
         if self.observer is not None:
             self.observer.flushed()
 

@@ -1,6 +1,7 @@
 """Getting rid of large things in slices, so that nothing holds the reactor.
 
-The jobs of a removed queue are out of sight at once; their rows are deleted here. A flushed set is on disk no more, but
+The jobs of a removed queue are out of sight at once; their rows are deleted here, and read before that if a feature may
+keep something of them. A flushed set is on disk no more, but
 freeing a million entries in one go would take a tenth of a second.
 """
 
@@ -10,7 +11,9 @@ from collections import deque
 from collections.abc import Iterable
 
 from faktory_tw.core.cache import JobCache
+from faktory_tw.core.facts import Facts
 from faktory_tw.core.queues import Fifo
+from faktory_tw.core.slices import Stride
 from faktory_tw.core.timed import TimedSet
 from faktory_tw.storage.store import Store
 
@@ -20,8 +23,10 @@ _SLICE = 500
 class Sweeper:
     """Deletes what was condemned from ``store``."""
 
-    def __init__(self, store: Store, cache: JobCache) -> None:
+    def __init__(self, store: Store, cache: JobCache, facts: Facts) -> None:
         self._store = store
+        self._facts = facts
+        self._stride = Stride(store.read)
         self._cache = cache
         self._condemned: deque[Fifo] = deque()
         self._flushed: deque[TimedSet] = deque()
@@ -42,7 +47,11 @@ class Sweeper:
             self._flushed.popleft()
         if self._condemned:
             fifo = self._condemned[0]
-            for _ in range(min(len(fifo), _SLICE)):
+            count = min(len(fifo), _SLICE)
+            if self._facts.matter():
+                rows, count = self._stride.read(fifo.peek(_SLICE))
+                self._facts.discarded_rows(rows)
+            for _ in range(count):
                 job_id = fifo.popleft()
                 self._cache.pop(job_id)
                 self._store.batch.remove(job_id)

@@ -158,9 +158,9 @@ class Change:
     def _delete_entries(self) -> Iterator[None]:
         manager, place, after = self._manager, self._where.place, self._begin.after
         while entries := manager.walk(place, after, _BARE):
+            entries = entries[: manager.edits.discard_entries(place, entries)]
             after = entries[-1]
-            for entry in entries:
-                self.matched += manager.edits.discard(place, entry)
+            self.matched += len(entries)
             self.examined += len(entries)
             if self._ends(after):
                 return
@@ -179,10 +179,11 @@ class Change:
         for priority in range(HIGHEST_PRIORITY, 0, -1):
             while ids := self._manager.views.queued_ids(name, priority, 0, _BARE):
                 old = self._seen(ids, newest)
-                self.matched += len(self._manager.edits.discard_queued(name, priority, old))
-                self.examined += len(old)
+                taken = self._manager.edits.discard_queued(name, priority, old)
+                self.matched += len(taken)
+                self.examined += len(taken)
                 yield
-                if len(old) < len(ids):
+                if len(old) < len(ids) and len(taken) == len(old):
                     break
 
     def _seen(self, ids: list[int], newest: int) -> list[int]:
@@ -220,11 +221,11 @@ def _apply(manager: JobManager, action: str, rows: Sequence[JobRow], start: int,
     if first.place != Place.QUEUED:
         place = Place(first.place)
         if action == "delete":
-            return [row.id for row in rows if edits.discard(place, mark_of(row))]
+            return [row.id for row in rows if edits.discard(place, mark_of(row), row)]
         change = edits.kill if action == "kill" else edits.requeue
         return [row.id for row in rows if change(place, mark_of(row), row)]
     if action == "delete":
-        return list(edits.discard_queued(first.queue, first.priority, [row.id for row in rows], start))
+        return list(edits.discard_queued(first.queue, first.priority, [row.id for row in rows], start, rows))
     if action == "kill":
         return list(edits.kill_queued(rows, start))
     assert priority is not None

@@ -77,9 +77,7 @@ class Mutation:
     def _mutate(self, manager: JobManager, stride: Stride, entries: list[tuple[float, int]]) -> int:
         """Go through the first of these entries: as many as are read in one turn. Returns how many that were."""
         if self._matches is None or (self._matches is _everything and self.cmd == "discard"):
-            for entry in entries:
-                manager.edits.discard(self.place, entry)
-            return len(entries)
+            return manager.edits.discard_entries(self.place, entries)
         found, count = stride.read([job_id for _, job_id in entries])
         rows = {row.id: row for row in found}
         for entry in entries[:count]:
@@ -87,7 +85,7 @@ class Mutation:
             if row is None or not self._matches(row):
                 continue
             if self.cmd == "discard":
-                manager.edits.discard(self.place, entry)
+                manager.edits.discard(self.place, entry, row)
             elif self.cmd == "kill":
                 manager.edits.kill(self.place, entry, row)
             else:

@@ -36,14 +36,14 @@ AREA = Area(
         Fault(
             "a job that is dropped at its failure is not recorded",
             MANAGER,
-            "            self._store.batch.remove(job.id)\n            return\n        failure, retry_at",
-            "            return\n        failure, retry_at",
+            "            self._store.batch.remove(job.id)\n            self.facts.discarded(job)\n            return\n",
+            "            self.facts.discarded(job)\n            return\n",
         ),
         Fault(
             "a removal is recorded before it is known whether the job is there",
             EDITS,
-            "        if not self._manager.timed(place).discard(*entry):\n            return False\n        self._store",
-            "        self._manager.timed(place).discard(*entry)\n        self._store",
+            "        if not self._manager.timed(place).discard(*entry):\n            return False\n        if self._manager.facts.m",
+            "        self._manager.timed(place).discard(*entry)\n        if self._manager.facts.m",
         ),
         Fault(
             "a queue is made before the last check may refuse the job",
@@ -60,8 +60,8 @@ AREA = Area(
         Fault(
             "a job that is given back is not recorded",
             DELIVERIES,
-            f"{RECORDED_QUEUED}{TOLD_GIVEN_BACK}        queue =",
-            f"{TOLD_GIVEN_BACK}        queue =",
+            f"{RECORDED_QUEUED}{TOLD_GIVEN_BACK}        self._manager.facts",
+            f"{TOLD_GIVEN_BACK}        self._manager.facts",
         ),
         Fault(
             "a job that a gone client did not take is not recorded as queued again",
@@ -94,8 +94,47 @@ AREA = Area(
             "",
         ),
         Fault("a heartbeat is not recorded", MANAGER, "            self._store.batch.workers[wid] = True\n", ""),
-        Fault("old dead jobs are kept", DUTIES, "self._manager.edits.discard(Place.DEAD, entry)", "pass"),
+        Fault(
+            "old dead jobs are kept", DUTIES, "self._manager.edits.discard_entries(Place.DEAD, old) if old", "0 if old"
+        ),
         Fault("swept jobs stay on disk", "core/sweeper.py", "                self._store.batch.remove(job_id)\n", ""),
+        # -- features are told -----------------------------------------------------------------------------------------
+        Fault(
+            "a job that a feature refuses is counted as pushed",
+            MANAGER,
+            "        arrival = self._checked_by_features(payload, now, at) if payload.custom else None\n        self.pushed += 1\n",
+            "        self.pushed += 1\n        arrival = self._checked_by_features(payload, now, at) if payload.custom else None\n",
+        ),
+        Fault(
+            "a job is told as fetched before a waiting client has it",
+            DELIVERIES,
+            "        if waiter.deliver(reservation):\n",
+            "        self._manager.facts.fetched(job)\n        if waiter.deliver(reservation):\n",
+        ),
+        Fault(
+            "jobs of an emptied queue are swept without telling",
+            "core/sweeper.py",
+            "                self._facts.discarded_rows(rows)\n",
+            "",
+        ),
+        Fault(
+            "a job with another priority keeps its old id for the features",
+            EDITS,
+            "        self._manager.facts.renumbered(row.id, job)\n",
+            "",
+        ),
+        Fault(
+            "large jobs are dropped many in one turn",
+            EDITS,
+            "                ids = ids[:count]\n",
+            "                rows = self._store.read(ids)\n",
+        ),
+        Fault(
+            "a fetch drops all jobs that are over in one turn",
+            DELIVERIES,
+            "if dropped == _MOST_DROPPED or size > SLICE_BYTES:",
+            "if size > SLICE_BYTES:",
+        ),
         # -- order -----------------------------------------------------------------------------------------------------
         Fault(
             "a job that is given back goes to the tail",

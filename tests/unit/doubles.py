@@ -9,10 +9,11 @@ from __future__ import annotations
 import json
 import shutil
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from faktory_tw.core.facts import Feature
 from faktory_tw.core.job import parse_job, wire_form
 from faktory_tw.core.manager import JobManager, Limits, Reservation
 from faktory_tw.core.retry import FailureReport
@@ -119,8 +120,14 @@ class Engine:
     """A job manager on a store in ``directory``. Nothing reaches the disk before :meth:`commit`."""
 
     def __init__(
-        self, directory: Path, clock: FakeClock | None = None, journal_seconds: float = 0.0, **limits: Any
+        self,
+        directory: Path,
+        clock: FakeClock | None = None,
+        journal_seconds: float = 0.0,
+        features: Callable[[], Sequence[Feature]] = tuple,
+        **limits: Any,
     ) -> None:
+        self.features = features
         self.directory = directory
         self.journal_seconds = journal_seconds
         self.clock = clock or FakeClock()
@@ -133,7 +140,7 @@ class Engine:
     def start(self) -> None:
         """Open the directory and load what is in it. The system may do without syncs: no power fails in a test."""
         self.store = SQLiteStore(self.directory, "os", self.journal_seconds, self.clock.monotonic)
-        self.manager = JobManager(self.store, self.clock, self.dice, self.limits)
+        self.manager = JobManager(self.store, self.clock, self.dice, self.limits, self.features())
         self.manager.load()
         self._running = True
 

@@ -1,0 +1,190 @@
+"""What becomes of jobs that ask something of a feature, and whom the manager tells.
+
+A feature is a module of ``faktory_tw.features`` with a class that derives from :class:`Feature`. Its methods are of two
+kinds. A check may refuse a job, and changes nothing: a later check may refuse it, too. A fact changes the feature's own
+state and records the same change in the open batch, so that a crash leaves both or neither; it must not raise, for what it
+tells has happened. Facts are told only of jobs whose marks concern the feature; a job without marks costs a comparison.
+
+A job that was ``pushed`` ends with exactly one of ``acked``, ``died``, ``discarded``, ``expired`` and ``flushed``, only that
+one that ``died`` may be ``requeued``, or ``discarded`` later. Jobs that were pushed before the feature was there end without
+having begun.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from faktory_tw.core.job import Job, Payload, job_of
+from faktory_tw.core.marks import Marks
+from faktory_tw.core.tasks import Clock
+from faktory_tw.storage.store import JobRow, Store
+
+if TYPE_CHECKING:
+    from faktory_tw.core.manager import JobManager
+
+
+class Arrival(msgspec.Struct, gc=False):
+    """A job that is being pushed. A check may leave in it what the fact will need."""
+
+    payload: Payload
+    marks: Marks
+    now: float
+    due: float  # when it is to be enqueued: now, or later
+    key: bytes = b""  # what makes it unique
+
+
+class Feature:
+    """One feature of one server. Every method does nothing here, so a feature overrides only what it needs."""
+
+    kind = ""  # of its entries in the store
+    manager: JobManager
+    store: Store
+    clock: Clock
+
+    def join(self, manager: JobManager, store: Store, clock: Clock) -> None:
+        """Belong to a manager; called once, before anything else."""
+        self.manager, self.store, self.clock = manager, store, clock
+
+    def load(self, entries: Iterator[tuple[bytes, bytes]]) -> None:
+        """Take over what the store has of this kind; at start, when the jobs are loaded."""
+
+    def concerns(self, marks: Marks) -> bool:  # noqa: ARG002 - most features look at it
+        """Whether a job with these marks is any of its business."""
+        return False
+
+    def holds(self) -> bool:
+        """Whether it keeps anything of any job. While no feature does, jobs are dropped without being looked at."""
+        return False
+
+    def step(self) -> bool:
+        """One slice of its periodic duties. Returns whether more is due."""
+        return False
+
+    # -- checks --------------------------------------------------------------------------------------------------
+
+    def check_push(self, arrival: Arrival) -> None:
+        """Refuse a job with a CommandError, or not. If not, and nobody else does, ``pushed`` follows in the same turn."""
+
+    def is_over(self, job: Job) -> bool:  # noqa: ARG002
+        """Whether a job that is about to be queued or fetched is to be dropped instead; then ``expired`` follows."""
+        return False
+
+    # -- facts ---------------------------------------------------------------------------------------------------
+
+    def pushed(self, job_id: int, arrival: Arrival) -> None:
+        """A job was accepted."""
+
+    def fetched(self, job: Job) -> None:
+        """A worker got it. Its body may be gone from memory already, here and in the facts that end a reservation."""
+
+    def given_back(self, job: Job) -> None:
+        """The worker that was to get it was gone: the job is queued as if nobody had fetched it."""
+
+    def acked(self, job: Job) -> None:
+        """It is done."""
+
+    def failed(self, job: Job) -> None:
+        """It failed, and is tried again later."""
+
+    def died(self, job: Job) -> None:
+        """It is among the dead now: it has failed too often, or an operator killed it."""
+
+    def discarded(self, job: Job) -> None:
+        """It is gone: deleted, with its queue perhaps, failed without any retry, or dead for too long."""
+
+    def expired(self, job: Job) -> None:
+        """It was dropped because a feature said that it is over."""
+
+    def requeued(self, job: Job) -> None:
+        """It left a set for its queue: it is due, or an operator wants it now."""
+
+    def renumbered(self, old_id: int, job: Job) -> None:
+        """It has another id now."""
+
+    def flushed(self) -> None:
+        """All jobs, and all entries of the store, are gone."""
+
+
+class Facts:
+    """The features of one manager, told of the jobs that concern them."""
+
+    def __init__(self, features: Sequence[Feature]) -> None:
+        self._features = tuple(features)
+
+    def join(self, manager: JobManager, store: Store, clock: Clock) -> None:
+        for feature in self._features:
+            feature.join(manager, store, clock)
+
+    def load(self, store: Store) -> None:
+        for feature in self._features:
+            feature.load(store.entries(feature.kind))
+
+    def matter(self) -> bool:
+        """Whether a job that is dropped has to be read first, because a feature may keep something of it."""
+        return any(feature.holds() for feature in self._features)
+
+    def step(self) -> bool:
+        """One slice of the duties of each feature. Returns whether more is due."""
+        more = [feature.step() for feature in self._features]
+        return any(more)
+
+    def _of(self, marks: Marks | None) -> list[Feature]:
+        return [feature for feature in self._features if feature.concerns(marks)] if marks is not None else []
+
+    def check_push(self, arrival: Arrival) -> None:
+        for feature in self._of(arrival.marks):
+            feature.check_push(arrival)
+
+    def is_over(self, job: Job) -> bool:
+        return any(feature.is_over(job) for feature in self._of(job.marks))
+
+    def pushed(self, job_id: int, arrival: Arrival) -> None:
+        for feature in self._of(arrival.marks):
+            feature.pushed(job_id, arrival)
+
+    def fetched(self, job: Job) -> None:
+        for feature in self._of(job.marks):
+            feature.fetched(job)
+
+    def given_back(self, job: Job) -> None:
+        for feature in self._of(job.marks):
+            feature.given_back(job)
+
+    def acked(self, job: Job) -> None:
+        for feature in self._of(job.marks):
+            feature.acked(job)
+
+    def failed(self, job: Job) -> None:
+        for feature in self._of(job.marks):
+            feature.failed(job)
+
+    def died(self, job: Job) -> None:
+        for feature in self._of(job.marks):
+            feature.died(job)
+
+    def discarded(self, job: Job) -> None:
+        for feature in self._of(job.marks):
+            feature.discarded(job)
+
+    def discarded_rows(self, rows: Iterable[JobRow]) -> None:
+        for row in rows:
+            self.discarded(job_of(row))
+
+    def expired(self, job: Job) -> None:
+        for feature in self._of(job.marks):
+            feature.expired(job)
+
+    def requeued(self, job: Job) -> None:
+        for feature in self._of(job.marks):
+            feature.requeued(job)
+
+    def renumbered(self, old_id: int, job: Job) -> None:
+        for feature in self._of(job.marks):
+            feature.renumbered(old_id, job)
+
+    def flushed(self) -> None:
+        for feature in self._features:
+            feature.flushed()
