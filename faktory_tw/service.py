@@ -30,6 +30,7 @@ from faktory_tw.config import Settings
 from faktory_tw.core.manager import JobManager
 from faktory_tw.core.tasks import MOST_RECORDS
 from faktory_tw.disk import DiskWatch
+from faktory_tw.features.standard import standard_features
 from faktory_tw.logs import Logs
 from faktory_tw.operations import Operations, limits_of
 from faktory_tw.poller import ReactorTurns, turns_of
@@ -132,7 +133,9 @@ class FaktoryService(Service):
         settings = self._settings
         began = time.monotonic()
         store = self._store = self._open_store()
-        self.manager = JobManager(store, time, random.SystemRandom().randrange, limits_of(settings))
+        self.manager = JobManager(
+            store, time, random.SystemRandom().randrange, limits_of(settings), standard_features()
+        )
         self.manager.load()
         process.freeze_garbage()
         sizes = self.manager.set_sizes()

@@ -27,6 +27,7 @@ from faktory_tw.server import Server, password_hash
 from faktory_tw.wire import ACKNOWLEDGED, NULL, OK, CommandError, FatalCommandError, Held, bulk, error
 
 _BULK_SLICE = 1024  # jobs of one PUSHB handled in one turn of the reactor
+_BULK_SLICE_BYTES = 131_072  # of the args of those with a custom
 MOST_BEFORE_HELLO_BYTES = 65_536
 _REMEMBERED_FETCHES = 1024
 _LONGEST_WID = 255
@@ -199,13 +200,17 @@ class Session:
             if len(parsed) % _BULK_SLICE == 0:
                 yield
         manager, now = self.server.manager, self.server.clock.time()
+        size = 0
         for number, payload in enumerate(parsed, 1):
+            if payload.custom:  # its args may have to be decoded
+                size += len(bytes(payload.args))
             try:
                 manager.push(payload, now)
             except CommandError as refusal:
                 code = "" if refusal.code == "ERR" else f"{refusal.code} "
                 refused[payload.jid or ""] = f"{code}{refusal}"
-            if number % _BULK_SLICE == 0:
+            if number % _BULK_SLICE == 0 or size > _BULK_SLICE_BYTES:
+                size = 0
                 yield
 
     def _in_slices(self, steps: Iterator[None], reply: Callable[[], bytes]) -> bytes | None:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.planted import backups, committer, core, operations, storage
+from tests.planted import backups, committer, core, features, operations, storage
 from tests.planted.fault import Area, Fault
 
 AREAS: Mapping[str, Area] = {
@@ -20,6 +20,7 @@ AREAS: Mapping[str, Area] = {
     "storage": storage.AREA,
     "committer": committer.AREA,
     "backups": backups.AREA,
+    "features": features.AREA,
     "operations": operations.AREA,
 }
 ROOT = Path(__file__).resolve().parent.parent.parent

@@ -19,6 +19,7 @@ from faktory_tw.core.manager import JobManager, Limits, Reservation
 from faktory_tw.core.retry import FailureReport
 from faktory_tw.core.workers import Worker
 from faktory_tw.features.mutate import Mutation
+from faktory_tw.features.standard import standard_features
 from faktory_tw.storage.sqlite import SQLiteStore
 from faktory_tw.storage.store import JobRow, Place
 
@@ -124,7 +125,7 @@ class Engine:
         directory: Path,
         clock: FakeClock | None = None,
         journal_seconds: float = 0.0,
-        features: Callable[[], Sequence[Feature]] = tuple,
+        features: Callable[[], Sequence[Feature]] = standard_features,
         **limits: Any,
     ) -> None:
         self.features = features

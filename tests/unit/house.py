@@ -22,6 +22,7 @@ from twisted.python.failure import Failure
 from faktory_tw.committer import Committer
 from faktory_tw.core.manager import JobManager, Limits
 from faktory_tw.core.reservations import Reservation
+from faktory_tw.features.standard import standard_features
 from faktory_tw.poller import ReactorTurns
 from faktory_tw.protocol import FaktoryFactory, FaktoryProtocol
 from faktory_tw.server import Server
@@ -334,7 +335,7 @@ class House:
         clock = clock or self.reactor
         self.store: Any = Disk() if store is None else store
         self.failures: list[BaseException] = []
-        self.manager = JobManager(self.store, clock, lambda n: 0, limits)
+        self.manager = JobManager(self.store, clock, lambda n: 0, limits, standard_features())
         self.manager.load()
         self._unreported = 0  # what the committer's thread will have to say
         watched: Any = self.store

@@ -1,0 +1,11 @@
+"""The features that every server has."""
+
+from __future__ import annotations
+
+from faktory_tw.core.facts import Feature
+from faktory_tw.features.unique import Unique
+
+
+def standard_features() -> tuple[Feature, ...]:
+    """New ones, for one manager."""
+    return (Unique(),)
