@@ -111,6 +111,7 @@ class Metrics:
             {"scheduled": tasks["Scheduled"].enqueued, "retries": tasks["Retries"].enqueued},
         )
         yield _counter("faktory_dead_jobs_dropped", "Dead jobs dropped after their time.", tasks["Dead"].enqueued)
+        yield _counter("faktory_jobs_expired", "Jobs dropped because they expired.", tasks["Expired"].reaped)
         yield _gauges("faktory_set_size", "Jobs in each set.", "set", manager.set_sizes())
         yield _gauge("faktory_queues", "Queues.", len(manager.queue_names()))
 

@@ -253,6 +253,7 @@ class Server:
             }
         told["Busy"] = {"size": sets["working"], "reaped": tasks["Busy"].reaped}
         told["Workers"] = {"size": len(self.manager.workers), "reaped": tasks["Workers"].reaped}
+        told["Expired"] = {"reaped": tasks["Expired"].reaped}
         if self.backups is not None:
             told["backup"] = self._backup()
         return told

@@ -33,7 +33,7 @@ class Duties:
         self._stride = Stride(store.read)
         self._orphans: deque[Reservation] = deque()  # of workers that are gone, to be taken back
         self._gone: list[str] = []  # these workers
-        self.tasks = {name: TaskCounter() for name in ("Scheduled", "Retries", "Dead", "Busy", "Workers")}
+        self.tasks = {name: TaskCounter() for name in ("Scheduled", "Retries", "Dead", "Busy", "Workers", "Expired")}
 
     def step(self) -> bool:
         """One slice of each duty. Returns whether more is due."""

@@ -9,6 +9,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
+from typing import Any, TypeAlias
+
+from sortedcontainers import SortedList
 
 from faktory_tw.core.cache import JobCache
 from faktory_tw.core.facts import Facts
@@ -20,6 +23,9 @@ from faktory_tw.storage.store import Store
 _SLICE = 500
 
 
+Container: TypeAlias = "TimedSet | dict[Any, Any] | SortedList[Any]"
+
+
 class Sweeper:
     """Deletes what was condemned from ``store``."""
 
@@ -29,7 +35,7 @@ class Sweeper:
         self._stride = Stride(store.read)
         self._cache = cache
         self._condemned: deque[Fifo] = deque()
-        self._flushed: deque[TimedSet] = deque()
+        self._flushed: deque[Container] = deque()
 
     def condemn(self, fifos: Iterable[Fifo]) -> None:
         """These jobs are in no queue any more; delete them."""
@@ -39,12 +45,18 @@ class Sweeper:
         """Everything on disk is gone already; free the memory."""
         self._condemned.clear()
         self._cache.clear()
-        self._flushed.extend(sets)
+        self.free(*sets)
+
+    def free(self, *containers: Container) -> None:
+        """Nobody needs these any more."""
+        self._flushed.extend(containers)
 
     def step(self) -> bool:
         """One slice. Returns whether there is more to do."""
-        if self._flushed and not self._flushed[0].take_due(float("inf"), _SLICE):
-            self._flushed.popleft()
+        if self._flushed:
+            _shorten(self._flushed[0])
+            if not self._flushed[0]:
+                self._flushed.popleft()
         if self._condemned:
             fifo = self._condemned[0]
             count = min(len(fifo), _SLICE)
@@ -58,3 +70,13 @@ class Sweeper:
             if not fifo:
                 self._condemned.popleft()
         return bool(self._condemned or self._flushed)
+
+
+def _shorten(container: Container) -> None:
+    if isinstance(container, TimedSet):
+        container.take_due(float("inf"), _SLICE)
+    elif isinstance(container, dict):
+        for _ in range(min(len(container), _SLICE)):
+            container.popitem()
+    else:
+        del container[:_SLICE]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from faktory_tw.core.facts import Feature
+from faktory_tw.features.expiry import Expiry
 from faktory_tw.features.unique import Unique
 
 
 def standard_features() -> tuple[Feature, ...]:
     """New ones, for one manager."""
-    return (Unique(),)
+    return (Unique(), Expiry())

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 from hashlib import sha256
 from struct import Struct
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from sortedcontainers import SortedList
 
@@ -82,7 +82,6 @@ class Unique(Feature):
     def __init__(self) -> None:
         self._begin()
         self._lent: dict[int, Lock] = {}  # released when a worker got the job, which may still be given back
-        self._flushed: list[SortedList[Lock] | dict[Any, Lock]] = []  # freed in slices, as it may be long
 
     def _begin(self) -> None:
         self._locks: dict[bytes, Lock] = {}
@@ -111,20 +110,7 @@ class Unique(Feature):
         end = min(int(self._ends.bisect_right((self.clock.time(), 2**63))), _SLICE)
         for lock in list(self._ends.islice(0, end)):
             self._release(lock)
-        return self._free_flushed() or end == _SLICE
-
-    def _free_flushed(self) -> bool:
-        if not self._flushed:
-            return False
-        old = self._flushed[-1]
-        if isinstance(old, dict):
-            for _ in range(min(len(old), _SLICE)):
-                old.popitem()
-        else:
-            del old[:_SLICE]
-        if not old:
-            self._flushed.pop()
-        return True
+        return end == _SLICE
 
     # -- checks --------------------------------------------------------------------------------------------------
 
@@ -176,7 +162,7 @@ class Unique(Feature):
             self._hold(Lock(lock.until, job.id, lock.key))
 
     def flushed(self) -> None:
-        self._flushed += [self._locks, self._by_job, self._ends]
+        self.manager.sweeper.free(self._locks, self._by_job, self._ends)
         self._begin()
         self._lent = {}
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from tests.planted.fault import Area, Fault
 
-UNIQUE = "features/unique.py"
+UNIQUE, EXPIRY = "features/unique.py", "features/expiry.py"
 
 AREA = Area(
-    tests=("tests/unit/features/test_unique*.py",),
+    tests=("tests/unit/features/test_unique*.py", "tests/unit/features/test_expiry*.py"),
     faults=(
         Fault("keys of objects are compared in their order", UNIQUE, "sort_keys=True", "sort_keys=False"),
         Fault("numbers are compared by their spelling", UNIQUE, ", parse_float=_number)", ", parse_float=str)"),
@@ -78,6 +78,64 @@ AREA = Area(
             UNIQUE,
             "            self._hold(Lock(lock.until, job.id, lock.key))\n",
             "            str(job.id)\n",
+        ),
+        Fault("a job expires a moment late", EXPIRY, "end <= self.clock.time()", "end < self.clock.time()"),
+        Fault("seconds count from the push of a scheduled job", EXPIRY, "arrival.due + marks", "arrival.now + marks"),
+        Fault("of two moments the later counts", EXPIRY, "return min(ends)", "return max(ends)"),
+        Fault(
+            "a dead job expires when it is tried again",
+            EXPIRY,
+            "    def died(self, job: Job) -> None:\n        self._forget(job.id)\n",
+            "",
+        ),
+        Fault(
+            "a job that failed after its time is not swept",
+            EXPIRY,
+            "    def failed(self, job: Job) -> None:\n        self._is_idle(job.id)\n",
+            "",
+        ),
+        Fault(
+            "a job that is given back is not swept",
+            EXPIRY,
+            "    def given_back(self, job: Job) -> None:\n        self._is_idle(job.id)\n",
+            "",
+        ),
+        Fault(
+            "when a job expires is not on disk",
+            EXPIRY,
+            "        self.store.batch.enter(self.kind, _KEY.pack(job_id), _VALUE.pack(end))\n",
+            "",
+        ),
+        Fault(
+            "an expired job is still on disk among those that expire",
+            EXPIRY,
+            "            self.store.batch.enter(self.kind, _KEY.pack(job_id), None)\n",
+            "",
+        ),
+        Fault(
+            "what stands behind expired jobs waits for the next push",
+            EXPIRY,
+            "            self.manager.serve(name)\n",
+            "            str(name)\n",
+        ),
+        Fault("expired jobs are not counted", EXPIRY, '        self.manager.tasks["Expired"].reaped += 1\n', ""),
+        Fault(
+            "those that were read too late are never swept",
+            EXPIRY,
+            "            self._idle.add(*entry)\n",
+            "            str(entry)\n",
+        ),
+        Fault(
+            "the sweep drops a job that is worked",
+            "core/edits.py",
+            "elif row.place != Place.WORKING and self._manager.timed",
+            "elif self._manager.timed",
+        ),
+        Fault(
+            "an expired job of a queue is not recorded",
+            "core/edits.py",
+            "    def _expire(self, row: JobRow) -> None:\n        self._store.batch.remove(row.id)\n",
+            "    def _expire(self, row: JobRow) -> None:\n",
         ),
     ),
 )

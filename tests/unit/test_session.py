@@ -279,6 +279,7 @@ def test_info_has_the_members_and_types_that_clients_read(house: House, talk: Ta
             "tasks": {
                 **dict.fromkeys(["Scheduled", "Retries", "Dead"], timed),
                 **dict.fromkeys(["Busy", "Workers"], counted),
+                "Expired": {"reaped": "int"},
             },
             **dict.fromkeys(
                 ["default_size", "total_failures", "total_processed", "total_enqueued", "total_queues"], "int"

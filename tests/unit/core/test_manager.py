@@ -371,7 +371,7 @@ def test_duties_count_what_they_did(engine: Engine) -> None:
     engine.pass_time(180 * 24 * HOUR)
     assert tasks["Dead"].enqueued == 1
     assert tasks["Scheduled"].cycles == tasks["Retries"].cycles == tasks["Dead"].cycles == 4
-    assert set(tasks) == {"Scheduled", "Retries", "Dead", "Busy", "Workers"}
+    assert set(tasks) == {"Scheduled", "Retries", "Dead", "Busy", "Workers", "Expired"}
 
 
 # -- what others may know ------------------------------------------------------------------------------------------
