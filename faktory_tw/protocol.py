@@ -292,8 +292,12 @@ class FaktoryProtocol(LineReceiver):
 
     def _refuse(self, refusal: CommandError) -> None:
         fatal = isinstance(refusal, FatalCommandError)
-        if str(refusal):
-            self._reply(wire.error(refusal))
+        reply = wire.error(refusal) if str(refusal) else b""
+        if type(reply) is Held:
+            if self._hold(self, reply) >= MOST_HELD:
+                self._pause_or_resume()
+        elif reply:
+            self._reply(reply)
         if fatal:
             self._close_after_replies()
 

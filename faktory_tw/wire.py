@@ -27,12 +27,14 @@ class CommandError(Exception):
     """A command that is refused; the connection goes on.
 
     ``str(error)`` is the text for the client; ``code`` is the word before it on the wire. Worker libraries know
-    ``ERR`` and ``NOTUNIQUE``; some crash on any other.
+    ``ERR`` and ``NOTUNIQUE``; some crash on any other. ``held``: the reason may be a change that is not on disk yet, and
+    whoever reads the reply relies on it.
     """
 
-    def __init__(self, message: str, code: str = "ERR") -> None:
+    def __init__(self, message: str, code: str = "ERR", held: bool = False) -> None:
         super().__init__(message)
         self.code = code
+        self.held = held
 
 
 class FatalCommandError(CommandError):
@@ -47,4 +49,5 @@ def bulk(body: bytes) -> bytes:
 def error(refusal: CommandError) -> bytes:
     """An error reply on one line, whatever the message quotes from the client."""
     text = f"-{refusal.code} {refusal}".translate(_ONE_LINE)
-    return text.encode("utf-8", "replace") + b"\r\n"
+    reply = text.encode("utf-8", "replace") + b"\r\n"
+    return Held(reply) if refusal.held else reply

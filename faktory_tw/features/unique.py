@@ -7,6 +7,8 @@ the job. A job that is tried again keeps it. At the latest it ends ``unique_for`
 enqueued. That moment is one of the wall clock, so that it survives a restart: when the clock is set back locks last longer
 by as much, when it is set forward they end earlier.
 
+Who is refused relies on the other job, so the refusal leaves when that is on disk, as an acknowledgement does.
+
 A lock belongs to one job: the end of a job that had lost its lock to the clock takes nothing from the next one. A lock
 whose job is not there any more, because its queue was removed and is not swept yet, stops nobody.
 """
@@ -119,7 +121,7 @@ class Unique(Feature):
         arrival.key = unique_key(payload.jobtype or "", payload.queue or "", bytes(payload.args))
         lock = self._locks.get(arrival.key)
         if lock is not None and lock.until > arrival.now and self.manager.views.find(lock.job_id) is not None:
-            raise CommandError("Job not unique", "NOTUNIQUE")
+            raise CommandError("Job not unique", "NOTUNIQUE", held=True)
 
     # -- facts ---------------------------------------------------------------------------------------------------
 

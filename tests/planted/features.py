@@ -79,6 +79,9 @@ AREA = Area(
             "            self._hold(Lock(lock.until, job.id, lock.key))\n",
             "            str(job.id)\n",
         ),
+        Fault(
+            "a refusal leaves before its reason is on disk", UNIQUE, '"NOTUNIQUE", held=True', '"NOTUNIQUE", held=False'
+        ),
         Fault("a job expires a moment late", EXPIRY, "end <= self.clock.time()", "end < self.clock.time()"),
         Fault("seconds count from the push of a scheduled job", EXPIRY, "arrival.due + marks", "arrival.now + marks"),
         Fault("of two moments the later counts", EXPIRY, "return min(ends)", "return max(ends)"),

@@ -419,6 +419,17 @@ def test_a_refused_push_is_answered_with_notunique(talk: Talk) -> None:
     assert talk.say(b"PUSH " + (UNIQUE % (2, 1)).encode()) == b"-NOTUNIQUE Job not unique\r\n"
 
 
+def test_a_refusal_leaves_when_the_job_that_is_its_reason_is_on_disk() -> None:
+    house = House()
+    first, second = house.connect(), house.connect()
+    assert first.ask(b"PUSH " + (UNIQUE % (1, 1)).encode()) == b""
+    assert second.ask(b"PUSH " + (UNIQUE % (2, 1)).encode()) == b""
+    house.commit()
+    assert first.heard() == b"+OK\r\n"
+    assert second.heard() == b"-NOTUNIQUE Job not unique\r\n"
+    house.close()
+
+
 def test_of_two_equal_jobs_in_one_pushb_the_second_is_refused(talk: Talk) -> None:
     jobs = ",".join(UNIQUE % (number, number % 3) for number in range(1, 5))
     reply = talk.say(f"PUSHB [{jobs}]".encode())
