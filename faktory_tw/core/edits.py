@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from faktory_tw.core import job as jobs
 from faktory_tw.core.cache import JobCache
 from faktory_tw.core.latencies import HeadTimes
-from faktory_tw.core.queues import Queue
+from faktory_tw.core.queues import Fifo, Queue
 from faktory_tw.core.retry import DEAD_SECONDS
 from faktory_tw.core.slices import Stride
 from faktory_tw.core.tasks import Clock
@@ -23,6 +23,9 @@ from faktory_tw.storage.store import JobRecord, JobRow, Place, PlaceRecord, Queu
 
 if TYPE_CHECKING:
     from faktory_tw.core.manager import JobManager
+
+_WINDOW = 10_000  # jobs of a queue among which those that are over are looked for together
+_WINDOWS = 2  # in one turn of the reactor: each takes some milliseconds
 
 Entry = tuple[float, int]
 """A job in a set: (time, id)."""
@@ -107,23 +110,46 @@ class Edits:
             self._store.batch.remove(job_id)
         return taken
 
-    def expire(self, rows: Sequence[JobRow]) -> set[str]:
-        """Drop jobs that are over from their queues and sets; those that are worked stay. Returns these queues."""
+    def expire(self, rows: Sequence[JobRow]) -> tuple[set[str], list[JobRow]]:
+        """Drop jobs that are over from their queues and sets; those that are worked stay.
+
+        Returns the queues, and for another turn those jobs that stand too far from each other in a long one.
+        """
         lanes: dict[tuple[str, int], list[JobRow]] = {}
         for row in rows:
             if row.place == Place.QUEUED:
                 lanes.setdefault((row.queue, row.priority), []).append(row)
             elif row.place != Place.WORKING and self._manager.timed(Place(row.place)).discard(row.at or 0.0, row.id):
                 self._expire(row)
+        left: list[JobRow] = []
+        windows = _WINDOWS
         for (name, priority), lane in lanes.items():
-            lane.sort(key=lambda row: row.position)
             queue = self._manager.queues().get(name)
-            start = self._manager.views.index(lane[0]) if queue is not None else 0
-            taken = self._take(name, priority, [row.id for row in lane], start)
-            for row in lane:
-                if row.id in taken:
-                    self._expire(row)
-        return {name for name, _ in lanes}
+            if queue is None:
+                continue
+            rest = sorted(lane, key=lambda row: row.position)
+            while rest and windows:
+                windows -= 1
+                rest = self._expire_near(queue.fifo(priority), rest)
+            left += rest
+        return {name for name, _ in lanes}, left
+
+    def neighbours(self, row: JobRow) -> list[int]:
+        """The ids of a queued job and of those that stand near it: :meth:`expire` can drop these in one turn."""
+        fifo = self._manager.queues()[row.queue].fifo(row.priority)
+        return fifo.part(self._manager.views.index(row), _WINDOW)
+
+    def _expire_near(self, fifo: Fifo, lane: list[JobRow]) -> list[JobRow]:
+        """Drop the first of these jobs, and those that stand near it. Returns the others."""
+        start = self._manager.views.index(lane[0])
+        near = set(fifo.part(start, _WINDOW))
+        there = [row for row in lane if row.id in near] or lane[:1]
+        taken = self._take(lane[0].queue, lane[0].priority, [row.id for row in there], start)
+        for row in there:
+            if row.id in taken:
+                self._expire(row)
+        handled = {row.id for row in there}
+        return [row for row in lane if row.id not in handled]
 
     def _expire(self, row: JobRow) -> None:
         self._store.batch.remove(row.id)

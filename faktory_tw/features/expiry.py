@@ -21,11 +21,12 @@ from faktory_tw.core.marks import Marks
 from faktory_tw.core.slices import Stride
 from faktory_tw.core.tasks import Clock
 from faktory_tw.core.timed import TimedSet
-from faktory_tw.storage.store import Store
+from faktory_tw.storage.store import JobRow, Store
 from faktory_tw.times import parse_rfc3339
 from faktory_tw.wire import CommandError
 
 _SLICE = 500
+_FEWEST = 8
 _KEY = Struct(">q")
 _VALUE = Struct(">d")
 
@@ -38,6 +39,7 @@ class Expiry(Feature):
     def __init__(self) -> None:
         self._ends: dict[int, float] = {}
         self._idle = TimedSet()
+        self._slice = _SLICE  # fewer when the jobs of one slice stand far from each other in a long queue
 
     def join(self, manager: JobManager, store: Store, clock: Clock) -> None:
         super().join(manager, store, clock)
@@ -60,7 +62,7 @@ class Expiry(Feature):
         return len(self._ends)
 
     def step(self) -> bool:
-        due = self._idle.take_due(self.clock.time(), _SLICE)
+        due = self._idle.take_due(self.clock.time(), self._slice)
         if not due:
             return False
         rows, count = self._stride.read([job_id for _, job_id in due])
@@ -68,9 +70,23 @@ class Expiry(Feature):
             self._idle.add(*entry)
         for job_id in {job_id for _, job_id in due[:count]}.difference(row.id for row in rows):
             self._forget(job_id)
-        for name in self.manager.edits.expire(rows):
+        names, left = self.manager.edits.expire(rows)
+        for row in left:
+            self._is_idle(row.id)
+        if left:
+            names |= self._drop_near(left[0])
+        more = len(due) == self._slice or count < len(due) or bool(left)
+        self._slice = max(count - len(left), _FEWEST) if left else min(self._slice * 2, _SLICE)
+        for name in names:
             self.manager.serve(name)
-        return len(due) == _SLICE or count < len(due)
+        return more
+
+    def _drop_near(self, row: JobRow) -> set[str]:
+        """Drop what is over near a queued job, whenever it expired: one pass over that part of the queue takes it all."""
+        now = self.clock.time()
+        over = [job_id for job_id in self.manager.edits.neighbours(row) if self._ends.get(job_id, now + 1) <= now]
+        rows, _ = self._stride.read(over[:_SLICE])
+        return self.manager.edits.expire(rows)[0]
 
     # -- checks --------------------------------------------------------------------------------------------------
 

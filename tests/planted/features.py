@@ -135,6 +135,12 @@ AREA = Area(
             "elif self._manager.timed",
         ),
         Fault(
+            "jobs that stand far from each other are never swept",
+            EXPIRY,
+            "        for row in left:\n            self._is_idle(row.id)\n",
+            "",
+        ),
+        Fault(
             "an expired job of a queue is not recorded",
             "core/edits.py",
             "    def _expire(self, row: JobRow) -> None:\n        self._store.batch.remove(row.id)\n",

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from faktory_tw.core import edits
 from faktory_tw.core.facts import Feature
 from faktory_tw.features.changes import change_one
 from faktory_tw.features.expiry import Expiry
@@ -244,6 +245,22 @@ def test_a_fetch_that_waits_gets_what_stood_behind_many_expired_jobs(town: Town)
     assert town.engine.upkeep() >= 2
     assert [job["jid"] for job in client.jobs if job] == [plain]
     assert town.dropped() == 1200
+
+
+def test_jobs_that_stand_far_from_each_other_are_swept_a_few_at_a_time(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(edits, "_WINDOW", 3)
+    plain = []
+    for number in range(100):
+        plain += [town.engine.push() for _ in range(3)]
+        town.push({"expires_in": 60 - number % 7})
+    town.clock.advance(60)
+    assert town.engine.manager.upkeep()
+    assert 0 < town.dropped() < 40
+    town.engine.upkeep()
+    assert town.dropped() == 100
+    assert town.engine.jids() == plain
 
 
 def test_large_jobs_are_swept_a_few_at_a_time(town: Town) -> None:

@@ -9,10 +9,12 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
+from faktory_tw.core import edits
 from faktory_tw.core.reservations import Reservation
 from faktory_tw.features.changes import change_one, possible_actions
 from faktory_tw.features.expiry import Expiry
@@ -192,7 +194,10 @@ class Machine(RuleBasedStateMachine):
             shutil.rmtree(self.directory)
 
 
-def test_the_jobs_that_are_there_are_those_that_a_simple_model_has() -> None:
+def test_the_jobs_that_are_there_are_those_that_a_simple_model_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With windows that are soon too small."""
+    monkeypatch.setattr(edits, "_WINDOW", 2)
+    monkeypatch.setattr(edits, "_WINDOWS", 1)
     steps = settings(
         max_examples=EXAMPLES or 150,
         stateful_step_count=50,
