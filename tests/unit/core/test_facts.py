@@ -153,6 +153,7 @@ def test_a_refused_job_changes_nothing(town: Town) -> None:
     assert town.told() == []
     assert not town.engine.store.batch
     assert town.engine.manager.queue_names() == []
+    assert town.engine.manager.pushed == 0
 
 
 def test_a_job_that_another_check_refuses_is_not_told(town: Town) -> None:
@@ -305,11 +306,14 @@ def test_large_jobs_are_read_and_told_a_few_at_a_time(town: Town) -> None:
     assert 0 < town.engine.manager.edits.discard_entries(Place.SCHEDULED, entries) < 12
     change(town, "delete", Where(Place.SCHEDULED), None, 100, None)
     assert town.told() == [f"discarded {job_id}" for job_id in range(25, 37)]
-    change(town, "delete", Where(Place.QUEUED, "default"), None, 6, None)
-    assert town.told() == [f"discarded {job_id}" for job_id in range(1, 7)]
+    assert 0 < len(town.engine.manager.edits.discard_queued("default", 5, range(1, 24))) < 23
+    taken = len(town.told())
+    change(town, "delete", Where(Place.QUEUED, "default"), None, 20, None)
+    assert town.told() == [f"discarded {job_id}" for job_id in range(taken + 1, 21)]
+    town.push(20, args=["x" * 1_000_000])
     clear(town)
     assert town.engine.upkeep() > 2
-    assert town.told() == [f"discarded {job_id}" for job_id in range(7, 25)]
+    assert town.told() == [f"discarded {job_id}" for job_id in (*range(21, 25), *range(37, 57))]
 
 
 def test_while_no_feature_keeps_anything_jobs_are_dropped_unread(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
