@@ -14,7 +14,7 @@ from faktory_tw.storage.sqlite import SQLiteStore
 from faktory_tw.storage.store import Batch, DayRecord, JobRecord, Place, PlaceRecord, QueueRecord, StoreError
 from tests.unit.doubles import FULL, IOERR, FakeClock, Faults, copy_directory, failing_connect
 from tests.unit.storage.batches import OpenStore, add, commit, ids_on_disk, move
-from tests.unit.storage.test_store import FRIDAY, SATURDAY, Kept, Twins, opened, rows
+from tests.unit.storage.test_store_model import FRIDAY, SATURDAY, Kept, Twins, opened, rows
 
 MOST = 2**63 - 1
 ODD = "\x00é\u2028\U0001f600"

@@ -11,6 +11,7 @@ from twisted.logger import LogEvent, LogLevel, globalLogPublisher
 
 from faktory_tw.storage.sqlite import SQLiteStore
 from tests.unit.house import House
+from tests.unit.web.stock import Stock, stocked
 
 PASSWORD = "sécret"
 READ_ONLY_PASSWORD = "only lööking"
@@ -40,6 +41,13 @@ def stored_house(tmp_path: Path) -> Iterator[House]:
     yield house
     house.close()
     house.store.close()
+
+
+@pytest.fixture
+def stock(tmp_path: Path) -> Iterator[Stock]:
+    """A server on a real SQLite store that can be stocked with jobs."""
+    with stocked(tmp_path) as stock:
+        yield stock
 
 
 @pytest.fixture

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,15 +12,9 @@ import pytest
 from faktory_tw.core.job import parse_job
 from tests.unit.house import House, job
 from tests.unit.web.browsing import Answer, ask
-from tests.unit.web.stock import Stock, stocked
+from tests.unit.web.stock import Stock
 
 HUGE = "123456789012345678901234567890"
-
-
-@pytest.fixture
-def stock(tmp_path: Path) -> Iterator[Stock]:
-    with stocked(tmp_path) as stock:
-        yield stock
 
 
 def get(stock: Stock, path: str) -> Any:

@@ -3,22 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from tests.unit.house import Client, House, job
 from tests.unit.web.browsing import Browser, ask
-from tests.unit.web.stock import Stock, stocked
+from tests.unit.web.stock import Stock
 
 HOSTILE = "<script>alert(1)</script>\"'>{{ 7*7 }}\u202e"
-
-
-@pytest.fixture
-def stock(tmp_path: Path) -> Iterator[Stock]:
-    with stocked(tmp_path) as stock:
-        yield stock
 
 
 class Crew:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,16 +15,10 @@ from faktory_tw.configkeys import MASK
 from faktory_tw.metrics import Metrics
 from tests.unit.house import House, job
 from tests.unit.web.browsing import ask
-from tests.unit.web.stock import Stock, stocked
+from tests.unit.web.stock import Stock
 from web.content import diagnosis
 
 PASSWORDS = ("s3cret-of-clients", "s3cret-of-web", "s3cret-of-readers")
-
-
-@pytest.fixture
-def stock(tmp_path: Path) -> Iterator[Stock]:
-    with stocked(tmp_path) as stock:
-        yield stock
 
 
 @pytest.fixture

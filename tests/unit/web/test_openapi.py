@@ -5,8 +5,6 @@ from __future__ import annotations
 import importlib
 import json
 import re
-from collections.abc import Iterator
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,7 +12,7 @@ import pytest
 
 from tests.requirements import require_module
 from tests.unit.web.browsing import Answer, ask
-from tests.unit.web.stock import Stock, stocked
+from tests.unit.web.stock import Stock
 from web import api
 from web.api import description, messages
 
@@ -27,12 +25,6 @@ _BODIES = {
     "WorkerIds": messages.WorkerIds,
     "Nothing": messages.Nothing,
 }
-
-
-@pytest.fixture
-def stock(tmp_path: Path) -> Iterator[Stock]:
-    with stocked(tmp_path) as stock:
-        yield stock
 
 
 def routed() -> set[tuple[str, str]]:

@@ -2,23 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from faktory_tw.core.job import parse_job
 from tests.unit.house import job
 from tests.unit.web.browsing import Browser, ask
-from tests.unit.web.stock import Stock, stocked
 from web.content.queue_changes import QueueChange
 from web.content.queue_lists import QueueList
-
-
-@pytest.fixture
-def stock(tmp_path: Path) -> Iterator[Stock]:
-    with stocked(tmp_path) as stock:
-        yield stock
 
 
 def names(answer) -> list[str]:
