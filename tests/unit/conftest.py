@@ -7,13 +7,14 @@ examples of each property instead, others every time; a failure prints what repe
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+from faktory_tw.config import Loaded, load
 from faktory_tw.storage import database
 from tests.unit.doubles import Engine, FakeClock, MakeEngine
 from tests.unit.house import House
@@ -95,3 +96,28 @@ def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
     stage = Stage(tmp_path, monkeypatch)
     yield stage
     stage.clear()
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[..., Path]:
+    """A function that writes a file of the configuration directory, readable by its owner only."""
+
+    def write(text: str, name: str = "conf.d/a.toml", mode: int = 0o600) -> Path:
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+        path.chmod(mode)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def loaded(tmp_path: Path) -> Callable[..., Loaded]:
+    """A function that loads the settings of the configuration directory of `write`."""
+
+    def loaded(environ: Mapping[str, str] | None = None, **options: Any) -> Loaded:
+        named = {name.replace("_", "-"): value for name, value in options.items()}
+        return load({"config": str(tmp_path), **named}, environ or {})
+
+    return loaded
