@@ -87,6 +87,8 @@ setup(
         # cryptography. Not installed with the rest, because Twisted loads OpenSSL, twelve MiB, wherever it finds it.
         "tls": ["twisted[tls]>=24.7", "pyopenssl>=24.3"],
         "test": [
+            # The tests on two processors, or on four.
+            "pytest-xdist>=3.6",
             # The test runner.
             "pytest>=8.2",
             # Lets a test return a Deferred.

@@ -94,6 +94,11 @@ class Settings:
     backup_keep: int = 24
     backup_directory: Path | None = None  # None: `backups` in the data directory
     log_format: str = "auto"  # auto: lines for people on a terminal, JSON otherwise
+    track_seconds: int = 1800  # that a track is kept after the job has ended, or after the last update
+    result_seconds: int = 86_400  # that a track with a result is
+    max_result_bytes: int = 65_536
+    batch_open_seconds: int = 1800  # without a push or OPEN, after which a batch that was never committed is dropped
+    batch_kept_seconds: int = 86_400  # that a batch is kept after it has ended
     statsd_location: str | None = None  # host:port
     statsd_namespace: str = "faktory."
     statsd_tags: tuple[str, ...] = ()

@@ -156,6 +156,7 @@ class Operations:
         server = self._server
         server.settings = settings
         server.manager.limit(limits_of(settings))
+        server.manager.facts.configure(settings)
         server.change_passwords(settings.password, settings.web_password, settings.web_read_only_password)
         server.description = settings.description
         self._factory.max_connections = settings.max_connections

@@ -100,6 +100,7 @@ class FaktoryService(Service):
         self._logs = logs
         self._read_settings = read_settings
         self._ports: list[IListeningPort] = []
+        self._addresses_told: list[tuple[str, str]] = []
         self._timers: list[LoopingCall] = []
         self._store: Store | None = None
         self._stopping = False
@@ -127,7 +128,7 @@ class FaktoryService(Service):
             if self._logs is not None:
                 self._logs.refuse(sentence)
             raise StartRefused(sentence) from None
-        self._reactor.callLater(0, self._install_signal_handlers)
+        self._reactor.callLater(0, self._say_hello)
 
     def _start(self) -> None:
         settings = self._settings
@@ -136,6 +137,7 @@ class FaktoryService(Service):
         self.manager = JobManager(
             store, time, random.SystemRandom().randrange, limits_of(settings), standard_features()
         )
+        self.manager.facts.configure(settings)
         self.manager.load()
         process.freeze_garbage()
         sizes = self.manager.set_sizes()
@@ -178,6 +180,7 @@ class FaktoryService(Service):
             settings.max_line_bytes,
             settings.max_connections,
         )
+        self._serve_signals()
         self._open_ports(turns)
         self._operations.start(store, self._factory, self._committer)
         self._every(LAZY_SECONDS, self._pulse)
@@ -204,8 +207,7 @@ class FaktoryService(Service):
             site = addresses.make_site(self.server)
             listen("Web UI at http://{address}/", [addresses.web], site)
             listen("Web UI at https://{address}/", [addresses.secure_web], site)
-        for message, port in opened:
-            self._log.info(message, address=_address(port))
+        self._addresses_told = [(message, _address(port)) for message, port in opened]
 
     def _listen(self, endpoint: IStreamServerEndpoint, factory: Factory) -> IListeningPort:
         """Bind an address. At start this is done at once or not at all."""
@@ -230,9 +232,15 @@ class FaktoryService(Service):
         timer.start(seconds, now=False)
         self._timers.append(timer)
 
-    def _install_signal_handlers(self) -> None:
+    def _say_hello(self) -> None:
+        """Once the reactor runs, which installs handlers of its own when it begins to."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
+        for message, address in self._addresses_told:
+            self._log.info(message, address=address)
+
+    def _serve_signals(self) -> None:
+        """Before anybody can connect: who has reached the server is answered when he sends a signal."""
         signal.signal(signal.SIGHUP, lambda *_: self._reactor.callFromThread(self._operations.hang_up))
         signal.signal(signal.SIGTTIN, lambda _, frame: self._operations.dump_soon(frame))
 

@@ -22,7 +22,9 @@ from faktory_tw.core.retry import FailureReport
 from faktory_tw.core.waiting import Waiter
 from faktory_tw.core.workers import State, Worker
 from faktory_tw.features.admin import Task
+from faktory_tw.features.batches import Batches
 from faktory_tw.features.mutate import Mutation
+from faktory_tw.features.tracking import Tracking
 from faktory_tw.server import Server, password_hash
 from faktory_tw.wire import ACKNOWLEDGED, NULL, OK, CommandError, FatalCommandError, Held, bulk, error
 
@@ -60,6 +62,7 @@ class _Beat(msgspec.Struct, gc=False):
 
 
 _decode_ack = msgspec.json.Decoder(dict[str, str | None]).decode
+_decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _DECODING_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _STATE_REPLIES = {
     State.RUNNING: OK,
@@ -244,10 +247,26 @@ class Session:
 
     def _ack(self, argument: bytes) -> bytes:
         try:
-            jid = _decode_ack(argument)["jid"]
+            members = _decode_ack(argument)
+            jid = members["jid"]
+        except (*_DECODING_ERRORS, KeyError):
+            return self._ack_with_result(argument)
+        if "result" in members:
+            return self._ack_with_result(argument)
+        self.server.manager.ack(jid or "", self.wid)
+        return ACKNOWLEDGED
+
+    def _ack_with_result(self, argument: bytes) -> bytes:
+        try:
+            members = _decode_members(argument)
+            result = bytes(members.pop("result"))
+            jid = _decode_ack(_compact_json(members))["jid"]
         except (*_DECODING_ERRORS, KeyError):
             raise CommandError(f"invalid ACK {_quoted(argument)}") from None
-        self.server.manager.ack(jid or "", self.wid)
+        tracking = self.server.manager.facts.find(Tracking)
+        tracking.check_result(result)
+        if self.server.manager.ack(jid or "", self.wid):
+            tracking.take_result(jid or "", result)
         return ACKNOWLEDGED
 
     def _fail(self, argument: bytes) -> bytes:
@@ -283,6 +302,12 @@ class Session:
 
     def _mutate(self, argument: bytes) -> bytes | None:
         return self._in_slices(Mutation(argument).steps(self.server.manager), lambda: ACKNOWLEDGED)
+
+    def _track(self, argument: bytes) -> bytes:
+        return self.server.manager.facts.find(Tracking).execute(argument, self.wid)
+
+    def _batch(self, argument: bytes) -> bytes:
+        return self.server.manager.facts.find(Batches).execute(argument)
 
     def _admin(self, argument: bytes) -> bytes | None:
         task = Task(argument, self.server.manager, self.server.backups)
@@ -328,6 +353,8 @@ class Session:
         b"END": _end,
         b"MUTATE": _mutate,
         b"QUEUE": _queue,
+        b"TRACK": _track,
+        b"BATCH": _batch,
         b"ADMIN": _admin,
     }
     SUBCOMMANDS: ClassVar[dict[str, Callable[[Session, Sequence[str]], bytes]]] = {
@@ -346,6 +373,8 @@ _NEEDED = {
     b"FAIL": 'a jid: FAIL {"jid":"…","errtype":"…","message":"…"}',
     b"BEAT": 'a worker: BEAT {"wid":"…"}',
     b"MUTATE": 'an operation: MUTATE {"cmd":"…","target":"…"}',
+    b"TRACK": 'a subcommand: TRACK SET {"jid":"…","percent":50} or TRACK GET jid',
+    b"BATCH": 'a subcommand: BATCH NEW {…}, or OPEN, COMMIT or STATUS and a bid',
     b"ADMIN": 'a subcommand: ADMIN LIST {"place":"retries"}',
     b"QUEUE": "a subcommand: QUEUE PAUSE, RESUME, REMOVE or LATENCY, and names of queues",
 }

@@ -100,6 +100,13 @@ class Deliveries:
             manager.observer.fetched(reservation)
         return reservation
 
+    def record_reserved(self, reservation: Reservation, until: float) -> None:
+        """Record that a worker may have its job until then."""
+        job, wid, since = reservation.job, reservation.wid, reservation.reserved_at
+        self._store.batch.move(
+            PlaceRecord(job.id, _WORKING, job.position, until, job.enqueued_at, job.failure, wid, since)
+        )
+
     def wait(
         self, names: Sequence[str], worker: Worker | None, deliver: Callable[[Reservation | None], bool]
     ) -> Waiter:
@@ -164,11 +171,10 @@ class Deliveries:
 
     def serve(self, queue: Queue) -> None:
         """Give waiting jobs to waiting FETCHes."""
-        while (
-            not queue.paused and queue.first() is not None and (waiter := self._waiting.longest(queue.name)) is not None
-        ):
+        while not queue.paused and queue.first() is not None and self._waiting.longest(queue.name) is not None:
             job = self.next_job(queue)
             if job is None:
                 return
-            if not self._hand_over(job, waiter):
+            waiter = self._waiting.longest(queue.name)  # another one, if a job that was over had consequences
+            if waiter is None or not self._hand_over(job, waiter):
                 queue.put_back(job.priority, job.id, job.position)

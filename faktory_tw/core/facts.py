@@ -13,27 +13,36 @@ having begun.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
+from faktory_tw.config import Settings
 from faktory_tw.core.job import Job, Payload, job_of
 from faktory_tw.core.marks import Marks
 from faktory_tw.core.tasks import Clock
 from faktory_tw.storage.store import JobRow, Store
+from faktory_tw.wire import CommandError
 
 if TYPE_CHECKING:
     from faktory_tw.core.manager import JobManager
 
 
+F = TypeVar("F", bound="Feature")
+
+
 class Arrival(msgspec.Struct, gc=False):
-    """A job that is being pushed. A check may leave in it what the fact will need."""
+    """A job that is being pushed. A check may leave in it what the fact will need.
+
+    ``own``: the server pushes it, a callback for instance, and nobody is there to be refused.
+    """
 
     payload: Payload
     marks: Marks
     now: float
     due: float  # when it is to be enqueued: now, or later
     key: bytes = b""  # what makes it unique
+    own: bool = False
 
 
 class Feature:
@@ -47,6 +56,9 @@ class Feature:
     def join(self, manager: JobManager, store: Store, clock: Clock) -> None:
         """Belong to a manager; called once, before anything else."""
         self.manager, self.store, self.clock = manager, store, clock
+
+    def configure(self, settings: Settings) -> None:
+        """Go by these settings: called before the start, and when the operator has changed them."""
 
     def load(self, entries: Iterator[tuple[bytes, bytes]]) -> None:
         """Take over what the store has of this kind; at start, when the jobs are loaded."""
@@ -117,6 +129,17 @@ class Facts:
     def join(self, manager: JobManager, store: Store, clock: Clock) -> None:
         for feature in self._features:
             feature.join(manager, store, clock)
+
+    def configure(self, settings: Settings) -> None:
+        for feature in self._features:
+            feature.configure(settings)
+
+    def find(self, kind: type[F]) -> F:
+        """The feature of a class, for who carries out its commands. Raises CommandError when the manager has none."""
+        for feature in self._features:
+            if isinstance(feature, kind):
+                return feature
+        raise CommandError(f"this server has no {kind.__name__.lower()}")
 
     def load(self, store: Store) -> None:
         for feature in self._features:

@@ -11,6 +11,7 @@ outside the core reaches into the containers: what the protocol and the web ask 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from faktory_tw.core import job as jobs
@@ -108,17 +109,19 @@ class JobManager:
         rows, count = stride.read(ids)
         for row in rows:
             job = jobs.job_of(row)
-            seconds = jobs.lease_seconds(job.reserve_for)
             job.body = b""
-            self.working.add(Reservation(job, row.wid, row.reserved_at or 0.0, seconds), now)
+            since = row.reserved_at or 0.0
+            seconds = max(jobs.lease_seconds(job.reserve_for), math.ceil((row.at or 0.0) - since))  # it was extended
+            self.working.add(Reservation(job, row.wid, since, seconds), now)
         return count
 
     # -- commands of producers -----------------------------------------------------------------------------------
 
-    def push(self, payload: Payload, now: float | None = None) -> None:
-        """Accept a job: into its queue, or into the scheduled set. Raises CommandError.
+    def push(self, payload: Payload, now: float | None = None, own: bool = False) -> int:
+        """Accept a job: into its queue, or into the scheduled set. Returns its id. Raises CommandError.
 
-        ``now`` gives the jobs of one PUSHB the same ``created_at``.
+        ``now`` gives the jobs of one PUSHB the same ``created_at``. ``own``: the server owes this job to somebody, so
+        neither a full queue nor an equal job keeps it out.
         """
         jobs.check(payload)
         at = jobs.due_time(payload.at) if payload.at else None
@@ -127,12 +130,12 @@ class JobManager:
         if queue is None:
             jobs.check_queue_name(name)
         if self.refuse_pushes or self._limits.max_queue_size:
-            self._check_room(name, queue)
+            self._check_room(name, None if own else queue)
         if now is None:
             now = self._clock.time()
         failure = jobs.pushed_failure(payload) if payload.failure else b""
         body = jobs.complete(payload, now)
-        arrival = self._checked_by_features(payload, now, at) if payload.custom else None
+        arrival = self._checked_by_features(payload, now, at, own) if payload.custom else None
         self.pushed += 1
         job_id = self._next_id
         self._next_id = job_id + 1
@@ -147,7 +150,7 @@ class JobManager:
                 place = int(Place.SCHEDULED)
                 self._store.batch.move(PlaceRecord(job_id, place, job_id, at, None, failure, "", None))
             self._sets[Place.SCHEDULED].add(at, job_id)
-            return
+            return job_id
         if queue is None:
             queue = self._create_queue(name, job_id)
         self._store.batch.add(JobRecord(job_id, name, priority, None, now, body))
@@ -157,13 +160,14 @@ class JobManager:
         marks = arrival.marks if arrival is not None else None
         job = Job(job_id, payload.jid or "", name, priority, job_id, retry, reserve_for, now, failure, body, marks)
         self._deliveries.enqueue(queue, job)
+        return job_id
 
-    def _checked_by_features(self, payload: Payload, now: float, at: float | None) -> Arrival | None:
+    def _checked_by_features(self, payload: Payload, now: float, at: float | None, own: bool) -> Arrival | None:
         """What the features of a job are told of it, once none of them has refused it; None when it concerns none."""
         marks = pushed_marks(payload.custom)
         if marks is None:
             return None
-        arrival = Arrival(payload, marks, now, now if at is None else max(at, now))
+        arrival = Arrival(payload, marks, now, now if at is None else max(at, now), own=own)
         self.facts.check_push(arrival)
         return arrival
 
@@ -238,6 +242,12 @@ class JobManager:
         if self.observer is not None:
             self.observer.acked(reservation)
         return True
+
+    def extend(self, reservation: Reservation, until: float) -> None:
+        """Let a worker have its job until then, seconds since the epoch; never for less long than it may already."""
+        seconds = math.ceil(until - self._clock.time())
+        if self.working.extend(reservation, seconds, self._clock.monotonic()):
+            self._deliveries.record_reserved(reservation, until)
 
     def fail(self, jid: str, wid: str, report: FailureReport) -> None:
         """The job failed: it is tried again later, or dead, or dropped when it has ``retry`` 0."""

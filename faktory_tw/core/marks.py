@@ -26,6 +26,9 @@ class Marks(msgspec.Struct, gc=False):
     unique_until: Literal["success", "start"] | None = None
     expires_at: str | None = None
     expires_in: Seconds | None = None
+    track: bool | int | None = None
+    bid: str | None = None
+    callback_of: str | None = msgspec.field(default=None, name="_bid")
 
 
 _SECONDS = "a number of seconds above 0, and 100 years at most"
@@ -34,13 +37,17 @@ _MEANT = {
     "unique_until": '"success" or "start"',
     "expires_at": 'a time such as "2026-11-22T08:00:00Z"',
     "expires_in": _SECONDS,
+    "track": "1 or 0",
+    "bid": "the bid that BATCH NEW returned",
+    "_bid": "the bid of the batch whose callback it is",
 }
 _NONE = Marks()
 _decode = msgspec.json.Decoder(Marks | None).decode
 _decode_members = msgspec.json.Decoder(dict[str, Raw]).decode
 _decoders: dict[str, Any] = {
-    field.name: msgspec.json.Decoder(field.type).decode for field in msgspec.structs.fields(Marks)
+    field.encode_name: msgspec.json.Decoder(field.type).decode for field in msgspec.structs.fields(Marks)
 }
+_fields = {field.encode_name: field.name for field in msgspec.structs.fields(Marks)}
 
 
 def pushed_marks(custom: Raw) -> Marks | None:
@@ -75,7 +82,7 @@ def _each(custom: Raw) -> tuple[dict[str, Any], list[str]]:
     for name, decode in _decoders.items():
         if name in members:
             try:
-                right[name] = decode(members[name])
+                right[_fields[name]] = decode(members[name])
             except msgspec.DecodeError:
                 wrong.append(name)
     return right, wrong

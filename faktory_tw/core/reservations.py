@@ -55,6 +55,23 @@ class Reservations:
         self._leases.discard(job_id, found.seconds)
         return found
 
+    def extend(self, reservation: Reservation, seconds: int, now: float) -> bool:
+        """Let it end so many seconds after ``now``, monotonic. False when it ends no earlier anyway."""
+        end = self._leases.end(reservation.job.id, reservation.seconds)
+        if end is None or end >= now + seconds:
+            return False
+        self._leases.discard(reservation.job.id, reservation.seconds)
+        reservation.seconds = seconds
+        self._leases.add(reservation.job.id, seconds, now)
+        return True
+
+    def find(self, jid: str, wid: str) -> Reservation | None:
+        """The reservation of a jid, the one of this worker if there is one, which goes on."""
+        found = self._by_jid.get(jid)
+        if isinstance(found, list):
+            return next((one for one in found if one.wid == wid), found[0])
+        return found
+
     def get(self, job_id: int) -> Reservation | None:
         """The reservation of one job, which goes on."""
         return self._by_id.get(job_id)

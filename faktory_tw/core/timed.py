@@ -80,6 +80,10 @@ class Leases:
             ends = self._ends[seconds] = {}
         ends[job_id] = now + seconds
 
+    def end(self, job_id: int, seconds: int) -> float | None:
+        """When a lease ends; None when there is none."""
+        return self._ends.get(seconds, {}).get(job_id)
+
     def discard(self, job_id: int, seconds: int) -> None:
         ends = self._ends.get(seconds)
         if ends is not None:

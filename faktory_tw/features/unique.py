@@ -117,6 +117,8 @@ class Unique(Feature):
     # -- checks --------------------------------------------------------------------------------------------------
 
     def check_push(self, arrival: Arrival) -> None:
+        if arrival.own:
+            return
         payload = arrival.payload
         arrival.key = unique_key(payload.jobtype or "", payload.queue or "", bytes(payload.args))
         lock = self._locks.get(arrival.key)
@@ -126,7 +128,8 @@ class Unique(Feature):
     # -- facts ---------------------------------------------------------------------------------------------------
 
     def pushed(self, job_id: int, arrival: Arrival) -> None:
-        self._hold(Lock(arrival.due + (arrival.marks.unique_for or 0.0), job_id, arrival.key))
+        if not arrival.own:
+            self._hold(Lock(arrival.due + (arrival.marks.unique_for or 0.0), job_id, arrival.key))
 
     def fetched(self, job: Job) -> None:
         if job.marks is not None and job.marks.unique_until == "start":

@@ -55,6 +55,7 @@ def test_the_log_says_what_was_started_and_not_the_password(stage: Stage) -> Non
     hosts = [IPv4Address("TCP", "10.0.0.1", 7419), IPv6Address("TCP", "::1", 7420), UNIXAddress(b"/run/f.sock")]
     endpoints = [Endpoint("commands", stage.events, host) for host in hosts]
     stage.service(endpoints=endpoints, password="very secret", environment="production").startService()
+    stage.reactor.advance(0)
     text = "\n".join(stage.lines())
     for said in (str(stage.directory), "commit", "0 jobs queued", "10.0.0.1:7419", "[::1]:7420", "/run/f.sock"):
         assert said in text

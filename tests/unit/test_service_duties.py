@@ -275,7 +275,8 @@ def test_a_hangup_changes_nothing_and_says_so(stage: Stage) -> None:
 def test_signal_handlers_are_ours_when_those_of_twisted_are_in_place(stage: Stage) -> None:
     stage.service().startService()
     handlers: dict[Any, Any] = stage.handlers
-    assert handlers == {signal.SIGHUP: signal.SIG_IGN, signal.SIGTTIN: signal.SIG_IGN}
+    assert handlers.keys() == {signal.SIGHUP, signal.SIGTTIN}
+    assert signal.SIG_IGN not in handlers.values()
     stage.reactor.advance(0)
     assert stage.handlers.keys() == {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGTTIN}
 
