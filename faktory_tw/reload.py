@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from faktory_tw.config import ConfigError, Settings
-from faktory_tw.configkeys import BY_FIELD, Setting
+from faktory_tw.config.keys import BY_FIELD, Setting
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from typing import Any, Literal, Protocol
 
 from faktory_tw import __version__
 from faktory_tw.config import Settings
-from faktory_tw.configkeys import MIB
+from faktory_tw.config.keys import MIB
 from faktory_tw.core.manager import Clock, JobManager
 from faktory_tw.recent import RecentTimes
 from faktory_tw.times import rfc3339

@@ -374,7 +374,7 @@ _NEEDED = {
     b"BEAT": 'a worker: BEAT {"wid":"…"}',
     b"MUTATE": 'an operation: MUTATE {"cmd":"…","target":"…"}',
     b"TRACK": 'a subcommand: TRACK SET {"jid":"…","percent":50} or TRACK GET jid',
-    b"BATCH": 'a subcommand: BATCH NEW {…}, or OPEN, COMMIT or STATUS and a bid',
+    b"BATCH": "a subcommand: BATCH NEW {…}, or OPEN, COMMIT or STATUS and a bid",
     b"ADMIN": 'a subcommand: ADMIN LIST {"place":"retries"}',
     b"QUEUE": "a subcommand: QUEUE PAUSE, RESUME, REMOVE or LATENCY, and names of queues",
 }

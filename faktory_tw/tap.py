@@ -19,7 +19,8 @@ from twisted.python import usage
 import web
 from faktory_tw import __version__, config, process
 from faktory_tw.config import ConfigError, Settings
-from faktory_tw.configkeys import BY_OPTION, default_text
+from faktory_tw.config.keys import BY_OPTION
+from faktory_tw.config.table import default_text
 from faktory_tw.logs import Logs
 from faktory_tw.server import SPOKEN_VERSION
 from faktory_tw.service import Addresses, FaktoryService

@@ -24,8 +24,8 @@ AREA = Area(
         Fault(
             "a FETCH is not recorded",
             DELIVERIES,
-            "        self._store.batch.move(\n            PlaceRecord(job.id, _WORKING,",
-            "        str(\n            PlaceRecord(job.id, _WORKING,",
+            "        until = now + seconds\n        self._store.batch.move(\n            PlaceRecord(job.id, _WORKING,",
+            "        until = now + seconds\n        str(\n            PlaceRecord(job.id, _WORKING,",
         ),
         Fault(
             "a FAIL is not recorded",
@@ -102,8 +102,8 @@ AREA = Area(
         Fault(
             "a job that a feature refuses is counted as pushed",
             MANAGER,
-            "        arrival = self._checked_by_features(payload, now, at) if payload.custom else None\n        self.pushed += 1\n",
-            "        self.pushed += 1\n        arrival = self._checked_by_features(payload, now, at) if payload.custom else None\n",
+            "        arrival = self._checked_by_features(payload, now, at, own) if payload.custom else None\n        self.pushed += 1\n",
+            "        self.pushed += 1\n        arrival = self._checked_by_features(payload, now, at, own) if payload.custom else None\n",
         ),
         Fault(
             "a job is told as fetched before a waiting client has it",

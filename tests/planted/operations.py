@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from tests.planted.fault import Area, Fault
 
-OPERATIONS, RELOAD, CONFIG = "operations.py", "reload.py", "config.py"
+OPERATIONS, RELOAD, CONFIG = "operations.py", "reload.py", "config/__init__.py"
 METRICS, STATSD, LOGS, SYSTEMD = "metrics.py", "statsd.py", "logs.py", "systemd.py"
 
 AREA = Area(
     tests=(
         "tests/unit/test_operations.py",
-        "tests/unit/test_config*.py",
+        "tests/unit/config/*.py",
         "tests/unit/test_dump.py",
         "tests/unit/test_logs*.py",
         "tests/unit/test_metrics.py",

@@ -47,7 +47,7 @@ NEEDS = {
     b"MUTATE": 'an operation: MUTATE {"cmd":"…","target":"…"}',
     b"QUEUE": "a subcommand: QUEUE PAUSE, RESUME, REMOVE or LATENCY, and names of queues",
     b"TRACK": 'a subcommand: TRACK SET {"jid":"…","percent":50} or TRACK GET jid',
-    b"BATCH": 'a subcommand: BATCH NEW {…}, or OPEN, COMMIT or STATUS and a bid',
+    b"BATCH": "a subcommand: BATCH NEW {…}, or OPEN, COMMIT or STATUS and a bid",
     b"ADMIN": 'a subcommand: ADMIN LIST {"place":"retries"}',
 }
 

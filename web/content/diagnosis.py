@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 from faktory_tw import __version__
 from faktory_tw.config import Settings
-from faktory_tw.configkeys import BY_FIELD, MASK
+from faktory_tw.config.keys import BY_FIELD, MASK
 from faktory_tw.metrics import Metrics
 from faktory_tw.server import SPOKEN_VERSION, Server, resident_kib
 from faktory_tw.times import rfc3339

@@ -11,7 +11,7 @@ import pytest
 
 from faktory_tw import __version__
 from faktory_tw.config import Settings
-from faktory_tw.configkeys import MASK
+from faktory_tw.config.keys import MASK
 from faktory_tw.metrics import Metrics
 from tests.unit.house import House, job
 from tests.unit.web.browsing import ask

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from faktory_tw.configfile import Document, Tree, read
-from faktory_tw.configsections import check_sections
+from faktory_tw.config.files import Document, Tree, read
+from faktory_tw.config.sections import check_sections
 
 Write = Callable[..., Path]
 

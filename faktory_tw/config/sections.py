@@ -6,8 +6,9 @@ import difflib
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from faktory_tw.configfile import Tree, is_array_of_tables
-from faktory_tw.configkeys import BY_KEY, SECTIONS, Setting, shown
+from faktory_tw.config.files import Tree, is_array_of_tables
+from faktory_tw.config.keys import BY_KEY, SECTIONS, Setting
+from faktory_tw.config.kinds import shown
 
 _LATER = ("cron", "throttles")  # sections of Faktory Enterprise: their form is checked, and nothing is done with them
 _KNOWN_SECTIONS = (*SECTIONS, *_LATER)

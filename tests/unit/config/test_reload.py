@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from faktory_tw.config import ConfigError, Settings
-from faktory_tw.configkeys import BY_FIELD
+from faktory_tw.config.keys import BY_FIELD
 from faktory_tw.reload import reload
 
 CURRENT = Settings("production", Path("/data"), Path("/conf"), "s3cret")

@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 
 from faktory_tw.config import defaults
-from faktory_tw.configkeys import SETTINGS, settings_table
+from faktory_tw.config.keys import SETTINGS
+from faktory_tw.config.table import settings_table
 
-README = Path(__file__).parents[2] / "README.rst"
+README = Path(__file__).parents[3] / "README.rst"
 MARK = ".. settings"
 REMEDY = (
-    "to renew it: python -c 'from faktory_tw import config, configkeys; "
-    'print(configkeys.settings_table(config.defaults()), end="")\''
+    "to renew it: python -c 'from faktory_tw import config; from faktory_tw.config import table; "
+    'print(table.settings_table(config.defaults()), end="")\''
 )
 
 

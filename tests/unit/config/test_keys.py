@@ -9,16 +9,9 @@ from typing import Any
 import pytest
 
 from faktory_tw.config import Settings, defaults
-from faktory_tw.configkeys import (
-    BY_FIELD,
-    BY_KEY,
-    BY_OPTION,
-    DURABILITIES,
-    SECTIONS,
-    SETTINGS,
-    default_text,
-    duration_seconds,
-)
+from faktory_tw.config.keys import BY_FIELD, BY_KEY, BY_OPTION, DURABILITIES, SECTIONS, SETTINGS
+from faktory_tw.config.kinds import duration_seconds
+from faktory_tw.config.table import default_text
 from faktory_tw.storage import sqlite
 from faktory_tw.tap import Options
 

@@ -1,7 +1,7 @@
 """The settings of one server: where they come from, what they must be, and what they are when nobody says.
 
 Options of the command line win over environment variables, these over the files ``conf.d/*.toml`` of the configuration
-directory, these over the defaults. `SETTINGS` (faktory_tw/configkeys.py) lists them all. What is wrong is collected, so
+directory, these over the defaults. `SETTINGS` (faktory_tw/config/keys.py) lists them all. What is wrong is collected, so
 that an administrator hears of everything at once; what is only unwise becomes a warning.
 """
 
@@ -15,10 +15,11 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from faktory_tw import configfile, configsecrets
-from faktory_tw.configfile import Tree
-from faktory_tw.configkeys import BY_FIELD, BY_KEY, BY_OPTION, ENVIRONMENTS, MASK, MIB, Setting, duration_seconds
-from faktory_tw.configsections import check_sections
+from faktory_tw.config import files, secrets
+from faktory_tw.config.files import Tree
+from faktory_tw.config.keys import BY_FIELD, BY_KEY, BY_OPTION, ENVIRONMENTS, MASK, MIB, Setting
+from faktory_tw.config.kinds import duration_seconds
+from faktory_tw.config.sections import check_sections
 
 DEFAULT_BINDING = "localhost:7419"
 DEFAULT_WEB_BINDING = "localhost:7420"
@@ -219,8 +220,8 @@ class _Reading:
             return None
         data, config = directories(name, self._options.get("directory"), self._options.get("config"), self._environ)
         self._origins.update(environment=self._origin_of_environment(), config_directory=self._origin_of("config"))
-        self.warnings += configfile.misplaced(config, must_exist="config" in self._options)
-        tree = configfile.read(config, self.problems)
+        self.warnings += files.misplaced(config, must_exist="config" in self._options)
+        tree = files.read(config, self.problems)
         self._take_files(tree)
         self._take_environ()
         self._take_options()
@@ -371,7 +372,7 @@ class _Reading:
             secret, origin = self._secrets.get(key) or self._secrets.get(file_key) or ("", "")
         try:
             if not secret:
-                return self._read_password(fallback) if fallback and configsecrets.is_there(fallback) else None
+                return self._read_password(fallback) if fallback and secrets.is_there(fallback) else None
             if not str(secret).startswith("/"):
                 if any("\udc80" <= character <= "\udcff" for character in secret):
                     raise ValueError(f"{origin} is not UTF-8 text; no client could send it")
@@ -383,12 +384,12 @@ class _Reading:
             return None
 
     def _read_password(self, path: Path, origin: str = "the configuration directory") -> tuple[str, str]:
-        password = configsecrets.read_password(path, origin)
+        password = secrets.read_password(path, origin)
         self._warn_of(path)
         return password, f"{path} (named by {origin})"
 
     def _warn_of(self, secret_file: Path) -> None:
-        warning = configsecrets.exposure(secret_file)
+        warning = secrets.exposure(secret_file)
         if warning and warning not in self.warnings:
             self.warnings.append(warning)
 
