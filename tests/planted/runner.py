@@ -140,7 +140,8 @@ def red_tests(
     copy: Path, tests: Sequence[str], known: Sequence[str], enough: int = ENOUGH, seconds: float = LONGEST_SECONDS
 ) -> list[str]:
     """The tests that fail there, ``enough`` of them; those ``known`` to fail are not run."""
-    command = [sys.executable, "-m", "pytest", *tests, "-q", "--tb=no", "-p", "no:cacheprovider", f"--maxfail={enough}"]
+    command = [sys.executable, "-m", "pytest", *tests, "-q", "-n", "0", "--tb=no", "-p", "no:cacheprovider"]
+    command += [f"--maxfail={enough}"]
     command += [f"--deselect={name}" for name in known]
     try:
         run = subprocess.run(command, cwd=copy, capture_output=True, text=True, timeout=seconds, check=False)
