@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-import copy
-import os
-import shutil
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path
 
-from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import invariant, rule
 
-from faktory_tw.core.reservations import Reservation
 from faktory_tw.features.changes import change_one, possible_actions
 from faktory_tw.features.unique import Unique
-from faktory_tw.storage.journal import JOURNAL_SECONDS
-from faktory_tw.storage.store import JobRow, Place
+from faktory_tw.storage.store import Place
 from faktory_tw.times import rfc3339
 from faktory_tw.wire import CommandError
-from tests.unit.doubles import Client, Engine, FakeClock, jid_of
+from tests.unit.doubles import Client, jid_of
+from tests.unit.features.model import NUMBER, Model, run_model
 
-EXAMPLES = int(os.environ.get("FAKTORY_TW_EXAMPLES", "0"))
 QUEUES = ("a", "b")
 number = st.integers(0, 50)
 
@@ -38,17 +30,8 @@ class Item:
     lent: float | None = None  # its lock when a worker got it
 
 
-class Machine(RuleBasedStateMachine):
-    def __init__(self) -> None:
-        super().__init__()
-        in_memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-        self.directory = Path(tempfile.mkdtemp(prefix="faktory-unique-", dir=in_memory))
-        self.clock = FakeClock()
-        self.engine = Engine(self.directory / "data", self.clock, JOURNAL_SECONDS, features=self.features)
-        self.items: dict[str, Item] = {}
-        self.committed: dict[str, Item] = {}
-        self.held: dict[str, Reservation] = {}
-        self.pushed = 0
+class Machine(Model):
+    items: dict[str, Item]
 
     def features(self) -> tuple[Unique]:
         self.unique = Unique()
@@ -69,8 +52,7 @@ class Machine(RuleBasedStateMachine):
         retry=st.sampled_from([-1, 0, 25, 25]),
     )
     def push(self, queue: str, arg: int, mode: str, seconds: int, delay: int | None, retry: int) -> None:
-        self.pushed += 1
-        jid, now = f"jid-{self.pushed:04}", self.clock.time()
+        jid, now = self.new_jid(), self.clock.time()
         at = None if delay is None else rfc3339(now + delay)
         custom = {"unique_for": seconds, "unique_until": mode}
         holder = self.holder((queue, arg))
@@ -97,12 +79,6 @@ class Machine(RuleBasedStateMachine):
         if fate != "hold":
             self.finish(jid, fate)
 
-    @rule(which=number, fate=st.sampled_from(["ack", "fail", "give back"]))
-    def finish_one(self, which: int, fate: str) -> None:
-        jids = sorted(reservation.job.jid for reservation in self.engine.manager.reservations())
-        if jids:
-            self.finish(jids[which % len(jids)], fate)
-
     def finish(self, jid: str, fate: str) -> None:
         item, reservation = self.items[jid], self.held.pop(jid, None)
         if fate == "ack":
@@ -116,8 +92,7 @@ class Machine(RuleBasedStateMachine):
             elif item.retry < 0:
                 item.until = None
         else:
-            queue = self.engine.manager.queues().get(reservation.job.queue)
-            stays = queue is not None and reservation.job.position >= queue.floor
+            stays = self.stays(reservation)
             free = self.holder(item.key) is None
             self.engine.manager.give_back(reservation)
             if item.lent is not None and free:
@@ -131,7 +106,7 @@ class Machine(RuleBasedStateMachine):
         if not self.engine.manager.queue_sizes().get(queue):
             Client(self.engine, queue, there=False)
 
-    @rule(which=number, action=st.sampled_from(["delete", "kill", "retry", "priority"]), priority=st.integers(1, 9))
+    @rule(which=NUMBER, action=st.sampled_from(["delete", "kill", "retry", "priority"]), priority=st.integers(1, 9))
     def change(self, which: int, action: str, priority: int) -> None:
         rows = [row for row in self.rows() if action in possible_actions(row.place)]
         if rows:
@@ -161,38 +136,15 @@ class Machine(RuleBasedStateMachine):
         else:
             self.engine.manager.remove_queues([queue])
 
-    @rule(seconds=st.sampled_from([1, 9, 50, 90]), step=st.sampled_from([0, 0, 0, -30, 30]))
-    def pass_time(self, seconds: float, step: float) -> None:
-        self.clock.advance(seconds)
-        self.clock.step_wall(step)
+    def time_passed(self) -> None:
         # A lock whose time is over is gone: one that the clock, set back, would call to life again has been swept.
-        self.engine.upkeep()
         for item in self.items.values():
             if item.until is not None and item.until <= self.clock.time():
                 item.until = None
 
-    @rule(what=st.sampled_from(["commit", "commit", "crash", "restart", "flush"]))
-    def lose(self, what: str) -> None:
-        if what == "flush":
-            self.engine.manager.flush()
-            self.items = {}
-            self.held = {}
-        elif what == "commit":
-            self.engine.commit()
-            self.committed = copy.deepcopy(self.items)
-        else:
-            if what == "restart":
-                self.committed = copy.deepcopy(self.items)
-            getattr(self.engine, what)()
-            self.items, self.held = copy.deepcopy(self.committed), {}
-            for item in self.items.values():
-                item.lent = None
-
-    def rows(self) -> list[JobRow]:
-        manager = self.engine.manager
-        places = [(Place.QUEUED, name) for name in manager.queue_names()]
-        places += [(place, "") for place in (Place.SCHEDULED, Place.RETRIES, Place.DEAD)]
-        return [row for where in places for rows in manager.views.page(*where, count=100_000) for row in rows]
+    def restarted(self) -> None:
+        for item in self.items.values():
+            item.lent = None
 
     @invariant()
     def the_same_jobs_hold_locks(self) -> None:
@@ -203,24 +155,9 @@ class Machine(RuleBasedStateMachine):
         assert told == {jid: round(item.until, 3) for jid, item in items if item.until is not None and item.until > now}
         assert sorted(self.unique._by_job.values()) == list(self.unique._ends) == sorted(self.unique._locks.values())
 
-    def teardown(self) -> None:
-        try:
-            self.engine.upkeep()
-            self.engine.commit()
-            assert self.engine.rows_on_disk("entries") == len(self.unique) or self.engine.journal_seconds
-            self.committed = copy.deepcopy(self.items)
-            self.lose("crash")
-            self.the_same_jobs_hold_locks()
-        finally:
-            self.engine.stop()
-            shutil.rmtree(self.directory)
+    def check_end(self) -> None:
+        self.the_same_jobs_hold_locks()
 
 
 def test_the_locks_are_those_that_a_simple_model_has() -> None:
-    steps = settings(
-        max_examples=EXAMPLES or 150,
-        stateful_step_count=50,
-        phases=[Phase.generate, Phase.shrink],
-        suppress_health_check=list(HealthCheck),
-    )
-    run_state_machine_as_test(Machine, settings=steps)
+    run_model(Machine)
