@@ -23,6 +23,7 @@ from faktory_tw.core.waiting import Waiter
 from faktory_tw.core.workers import State, Worker
 from faktory_tw.features.admin import Task
 from faktory_tw.features.batches import Batches
+from faktory_tw.features.cancel import Cancel
 from faktory_tw.features.mutate import Mutation
 from faktory_tw.features.tracking import Tracking
 from faktory_tw.server import Server, password_hash
@@ -59,6 +60,7 @@ class _Beat(msgspec.Struct, gc=False):
     wid: str | None = None
     current_state: str | None = None
     rss_kb: int | None = None
+    cancels: bool | None = None
 
 
 _decode_ack = msgspec.json.Decoder(dict[str, str | None]).decode
@@ -263,10 +265,9 @@ class Session:
             jid = _decode_ack(_compact_json(members))["jid"]
         except (*_DECODING_ERRORS, KeyError):
             raise CommandError(f"invalid ACK {_quoted(argument)}") from None
-        tracking = self.server.manager.facts.find(Tracking)
-        tracking.check_result(result)
-        if self.server.manager.ack(jid or "", self.wid):
-            tracking.take_result(jid or "", result)
+        manager = self.server.manager
+        manager.facts.find(Tracking).take_result(jid or "", self.wid, result)
+        manager.ack(jid or "", self.wid)
         return ACKNOWLEDGED
 
     def _fail(self, argument: bytes) -> bytes:
@@ -288,7 +289,8 @@ class Session:
         state = self.server.manager.beat(beat.wid or "", beat.current_state, beat.rss_kb or 0)
         if state is None:
             raise CommandError(f"Unknown worker {(beat.wid or '')[:_MOST_QUOTED]}")
-        return _STATE_REPLIES[state]
+        cancels = self.server.manager.facts.find(Cancel).beat_reply(beat.wid or "", state) if beat.cancels else None
+        return cancels or _STATE_REPLIES[state]
 
     def _info(self, _argument: bytes) -> bytes:
         return bulk(_compact_json(self.server.info()))

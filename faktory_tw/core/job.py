@@ -181,6 +181,18 @@ def _compact(raw: Raw) -> Raw:
     return Raw(msgspec.json.format(bytes(raw), indent=-1)) if raw is not _ABSENT else raw
 
 
+def kept_json(text: bytes) -> bytes:
+    """A JSON value without spaces, for who keeps one that a client sent. Raises CommandError when it is none."""
+    try:
+        text.decode()
+        compact = msgspec.json.format(text, indent=-1)
+    except _DECODING_ERRORS as error:
+        raise _invalid(error) from None
+    if _depth(compact) > MAXIMUM_DEPTH:
+        raise CommandError(_TOO_DEEP)
+    return compact
+
+
 def _depth(text: bytes) -> int:
     """How deep brackets nest outside strings, in valid JSON.
 

@@ -72,6 +72,13 @@ class Reservations:
             return next((one for one in found if one.wid == wid), found[0])
         return found
 
+    def find_all(self, jid: str) -> list[Reservation]:
+        """All reservations of a jid, which go on."""
+        found = self._by_jid.get(jid)
+        if isinstance(found, list):
+            return list(found)
+        return [] if found is None else [found]
+
     def get(self, job_id: int) -> Reservation | None:
         """The reservation of one job, which goes on."""
         return self._by_id.get(job_id)

@@ -1,0 +1,18 @@
+"""Fixtures of the tests of features."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.unit.features.floor import Floor
+
+
+@pytest.fixture
+def floor(tmp_path: Path) -> Iterator[Floor]:
+    """A server, and conversations with it."""
+    floor = Floor(tmp_path / "data")
+    yield floor
+    floor.engine.stop()
