@@ -1,4 +1,4 @@
-"""``list``, ``show``, ``requeue``, ``kill``, ``delete`` and ``priority``: looking at jobs, and doing something with them."""
+"""``list``, ``show``, ``requeue``, ``kill``, ``delete``, ``cancel`` and ``priority``: looking at jobs, and doing something with them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from faktory_tw.console import options as common
-from faktory_tw.console.connection import FOREVER, Connection
+from faktory_tw.console.connection import FOREVER, Connection, Refused
 from faktory_tw.console.errors import ConsoleError, UsageError
 from faktory_tw.console.terminal import Progress, compact, confirmed, note, out, out_json, plural, printable, table
 
@@ -57,6 +57,8 @@ def add(commands: Any) -> None:
         places = _CHANGED[verb]
         parser.add_argument("place", choices=places, metavar="PLACE", help=", ".join(places))
         _add_which(parser)
+    parser = common.command(commands, "cancel", _cancel, "ask for jobs to stop that workers have")
+    parser.add_argument("jids", nargs="+", metavar="JID")
     parser = common.command(commands, "priority", _change, "give jobs of a queue another priority")
     parser.set_defaults(verb="PRIORITY", place="queued")
     parser.add_argument(
@@ -253,6 +255,25 @@ def _change(options: argparse.Namespace) -> int:
         elif found:
             changed = sum(page["matched"] for page in pages(connection, f"ADMIN {verb}", question, "changing"))
     out_json({"changed": changed}) if options.json else out(f"{plural(changed)} {_DONE[verb]}.")
+    return 0
+
+
+def _cancel(options: argparse.Namespace) -> int:
+    asked, refused = 0, {}
+    with common.connect(options) as connection:
+        for jid in options.jids:
+            try:
+                asked += connection.ask("ADMIN CANCEL", {"jid": jid})["asked"]
+            except Refused as refusal:
+                if refusal.unknown:
+                    raise
+                refused[jid] = refusal.reason
+    if options.json:
+        out_json({"asked": asked, "refused": refused})
+    elif asked:
+        out(f"{plural(asked)} asked to stop. The workers that look learn it at their next heartbeat.")
+    if refused:
+        raise ConsoleError("\n".join(refused.values()))
     return 0
 
 

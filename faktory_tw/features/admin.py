@@ -23,6 +23,7 @@ from faktory_tw.core.job import parse_folded
 from faktory_tw.core.manager import JobManager
 from faktory_tw.core.views import QueueView, WorkerView
 from faktory_tw.core.workers import State
+from faktory_tw.features.cancel import Cancel
 from faktory_tw.features.changes import ACTIONS, Change
 from faktory_tw.features.filters import Filter
 from faktory_tw.features.search import MOST_EXAMINED, Search, Where, place_name, place_named
@@ -154,6 +155,25 @@ class Task:
         yield from change.steps()
         self._result = _progress(change)
 
+    def _cancel(self) -> None:
+        jid = self._request.jid
+        if not jid:
+            raise CommandError('ADMIN CANCEL needs a jid: ADMIN CANCEL {"jid":"…"}')
+        self._steps = self._ask_to_stop(jid)
+
+    def _ask_to_stop(self, jid: str) -> Iterator[None]:
+        """Ask the workers that have jobs of this jid. When none has, look where it is, for the error to say so."""
+        cancel = self._manager.facts.find(Cancel)
+        asked = cancel.ask_all(jid)
+        if not asked:
+            search = Search(self._manager, None, Filter(jids=[jid]), 1, None, MOST_EXAMINED)
+            yield from search.steps()
+            asked = cancel.ask_all(jid)  # fetched meanwhile
+            if not asked:
+                raise _nobody_works_on(jid, search)
+        self._changed = True
+        self._result["asked"] = asked
+
     # -- queues and workers --------------------------------------------------------------------------------------
 
     def _queues(self) -> None:
@@ -256,12 +276,28 @@ class Task:
         "RETRY": _change,
         "KILL": _change,
         "PRIORITY": _change,
+        "CANCEL": _cancel,
         "QUEUES": _queues,
         "WORKERS": _workers,
         "WORKER": _worker,
         "BACKUP": _backup,
         "BACKUPS": _list_backups,
     }
+
+
+def _nobody_works_on(jid: str, search: Search) -> CommandError:
+    """Why a job cannot be cancelled, and what to do instead."""
+    name = jid[:100]
+    if search.rows:
+        row = search.rows[0]
+        queue = f" --queue {row.queue}" if row.place == Place.QUEUED else ""
+        place = place_name(row.place)
+        return CommandError(
+            f"no worker has the job {name}, it is {place}: to get rid of it, faktory-tw delete {place} {name}{queue}"
+        )
+    if search.next is None:
+        return CommandError(f"there is no job {name}: it is done, or was never pushed")
+    return CommandError(f"no worker has the job {name}; where it is says faktory-tw show {name}")
 
 
 def _progress(done: Search | Change) -> dict[str, Any]:

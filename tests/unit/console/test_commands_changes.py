@@ -235,3 +235,26 @@ def test_a_configuration_is_checked(run: Run, tmp_path: Path, monkeypatch: pytes
     assert status == 1
     assert 'invalid environment "moon"' in json.loads(out)["problems"][0]
     assert err == "faktory-tw: 1 problem: a server would not start\n"
+
+
+# -- jobs that are worked ----------------------------------------------------------------------------------------------
+
+
+def test_jobs_are_asked_to_stop(fake: Fake, run: Run) -> None:
+    told = "3 jobs asked to stop. The workers that look learn it at their next heartbeat.\n"
+    fake.answer("ADMIN CANCEL", {"asked": 1}, {"asked": 2})
+    assert run("cancel", "job-0001", "job-0002") == (0, told, "")
+    assert fake.asked == [("ADMIN CANCEL", {"jid": "job-0001"}), ("ADMIN CANCEL", {"jid": "job-0002"})]
+
+
+def test_a_job_that_nobody_works_on_is_an_error_and_the_others_are_asked(fake: Fake, run: Run) -> None:
+    fake.answer("ADMIN CANCEL", refused("-ERR there is no job a"), {"asked": 1})
+    status, out, err = run("cancel", "a", "b", "--json")
+    assert (status, json.loads(out), err) == (
+        1,
+        {"asked": 1, "refused": {"a": "there is no job a"}},
+        "faktory-tw: there is no job a\n",
+    )
+    fake.answer("ADMIN CANCEL", UNKNOWN)
+    assert "cannot be asked this" in run("cancel", "a")[2]
+    assert run("cancel")[0] == 2

@@ -66,7 +66,7 @@ def test_nothing_is_known_of_a_job_that_did_not_ask(floor: Floor, custom: dict[s
 @pytest.mark.parametrize("how", ["exhausted", "retry 0", "killed", "deleted", "queue removed", "expired", "taken back"])
 def test_a_job_that_nobody_will_try_again_is_dead(floor: Floor, how: str) -> None:
     retry = {"exhausted": -1, "retry 0": 0, "taken back": -1}.get(how)
-    custom: dict[str, object] = {**TRACKED, "expires_in": 10} if how == "expired" else TRACKED
+    custom = {**TRACKED, "expires_in": 10} if how == "expired" else TRACKED
     floor.engine.push(JID, custom=custom, retry=retry)
     job_id = floor.engine.manager.newest_id()
     if how in ("exhausted", "retry 0", "taken back"):
