@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.planted import backups, committer, core, features, operations, storage
+from tests.planted import backups, committer, core, features, operations, storage, tracking
 from tests.planted.fault import Area, Fault
 
 AREAS: Mapping[str, Area] = {
@@ -21,6 +21,7 @@ AREAS: Mapping[str, Area] = {
     "committer": committer.AREA,
     "backups": backups.AREA,
     "features": features.AREA,
+    "tracking": tracking.AREA,
     "operations": operations.AREA,
 }
 ROOT = Path(__file__).resolve().parent.parent.parent
