@@ -28,7 +28,6 @@ A jid has one track, that of the job pushed last: what becomes of an older job w
 from __future__ import annotations
 
 from collections.abc import Iterator
-from struct import Struct
 from typing import Any, ClassVar
 
 import msgspec
@@ -37,7 +36,7 @@ from sortedcontainers import SortedList
 from faktory_tw.config import Settings
 from faktory_tw.core.facts import Arrival, Feature
 from faktory_tw.core.hooks import Observer
-from faktory_tw.core.job import Job, kept_json, parse_folded
+from faktory_tw.core.job import Job, job_of, kept_json, parse_folded
 from faktory_tw.core.marks import Marks
 from faktory_tw.core.reservations import Reservation
 from faktory_tw.features.cancel import Cancel
@@ -50,7 +49,6 @@ MAXIMUM_DESC = 1000  # characters
 _FARTHEST_SECONDS = DAY_SECONDS  # that a reservation may be extended ahead, as long as one may be asked for at PUSH
 _SLICE = 500
 _QUOTED = 100  # characters of a jid in an error
-_KEY = Struct(">q")
 _ABSENT = msgspec.Raw(b"")
 
 Mark = tuple[float, str]
@@ -58,7 +56,10 @@ Mark = tuple[float, str]
 
 
 class Track(msgspec.Struct, array_like=True, gc=False):
-    """What is known of one job. ``result`` is compact JSON, empty when there is none."""
+    """What is known of one job. ``result`` is compact JSON, empty when there is none.
+
+    ``job_id`` is 0 once the job is gone: after a restart another job may get its id.
+    """
 
     jid: str
     job_id: int
@@ -126,6 +127,7 @@ class Tracking(Feature):
         self._recent: SortedList[Mark] = SortedList()
         self._ended: dict[bool, SortedList[Mark]] = {False: SortedList(), True: SortedList()}  # True: with a result
         self._uninvited = 0  # tracks that their jobs did not ask for
+        self._with_job = 0  # tracks whose job is there, as far as is known
 
     def configure(self, settings: Settings) -> None:
         self._keep(settings.track_seconds, settings.result_seconds, settings.max_result_bytes)
@@ -143,19 +145,27 @@ class Tracking(Feature):
                 ended[bool(track.result)].append(track.mark)
             if not track.opted_in:
                 self._uninvited += 1
-                reservation = self.manager.working.get(track.job_id)
-                if reservation is not None:
-                    _mark(reservation.job)
+                self._find_again(track)
+            self._with_job += track.job_id > 0
         for with_result, marks in ended.items():
             self._ended[with_result].update(marks)
         self._recent.update(track.mark for track in self._tracks.values())
         self._watch()
 
+    def _find_again(self, track: Track) -> None:
+        """Have what becomes of a job that did not ask told after a restart, too, if it is still there."""
+        reservation = self.manager.working.get(track.job_id)
+        if reservation is not None:
+            _mark(reservation.job)
+        elif track.job_id and [job_of(row).jid for row in self.manager.read([track.job_id])] != [track.jid]:
+            track.job_id = 0
+            self._record(track)
+
     def concerns(self, marks: Marks) -> bool:
         return bool(marks.track)
 
     def holds(self) -> bool:
-        return len(self._tracks) > sum(map(len, self._ended.values()))
+        return self._with_job > 0
 
     def step(self) -> bool:
         """Drop the tracks of jobs that ended long enough ago."""
@@ -333,7 +343,7 @@ class Tracking(Feature):
         self._became(job, ENQUEUED)
 
     def acked(self, job: Job) -> None:
-        self._became(job, SUCCESS)
+        self._is_gone(job, SUCCESS)
 
     def failed(self, job: Job) -> None:
         self._became(job, FAILED)
@@ -342,10 +352,10 @@ class Tracking(Feature):
         self._became(job, DEAD)
 
     def discarded(self, job: Job) -> None:
-        self._became(job, DEAD)
+        self._is_gone(job, DEAD)
 
     def expired(self, job: Job) -> None:
-        self._became(job, DEAD)
+        self._is_gone(job, DEAD)
 
     def requeued(self, job: Job) -> None:
         self._is_alive(job, ENQUEUED)
@@ -353,7 +363,6 @@ class Tracking(Feature):
     def renumbered(self, old_id: int, job: Job) -> None:
         track = self._tracks.get(job.jid)
         if track is not None and track.job_id == old_id:
-            self.store.batch.enter(self.kind, _KEY.pack(old_id), None)
             track.job_id = job.id
             self._record(track)
 
@@ -376,9 +385,20 @@ class Tracking(Feature):
         if track is not None and track.job_id == job.id and track.state != state:
             self._update(track, state)
 
+    def _is_gone(self, job: Job, state: str) -> None:
+        track = self._tracks.get(job.jid)
+        if track is not None and track.job_id == job.id:
+            track.job_id = 0
+            self._with_job -= 1
+            if track.state == state:  # a dead job that was deleted
+                self._record(track)
+            else:
+                self._update(track, state)
+
     def _add(self, track: Track) -> Track:
         self._tracks[track.jid] = track
         self._uninvited += not track.opted_in
+        self._with_job += 1
         self._enlist(track)
         self._record(track)
         self._watch()
@@ -396,7 +416,8 @@ class Tracking(Feature):
         self._strike_off(track)
         del self._tracks[track.jid]
         self._uninvited -= not track.opted_in
-        self.store.batch.enter(self.kind, _KEY.pack(track.job_id), None)
+        self._with_job -= track.job_id > 0
+        self.store.batch.enter(self.kind, track.jid.encode(), None)
 
     def _enlist(self, track: Track) -> None:
         self._recent.add(track.mark)
@@ -409,7 +430,7 @@ class Tracking(Feature):
             self._ended[bool(track.result)].remove(track.mark)
 
     def _record(self, track: Track) -> None:
-        self.store.batch.enter(self.kind, _KEY.pack(track.job_id), _encode(track))
+        self.store.batch.enter(self.kind, track.jid.encode(), _encode(track))
 
     def _watch(self) -> None:
         """Look at what is fetched only while there is a track that its job did not ask for."""

@@ -58,11 +58,11 @@ AREA = Area(
         Fault(
             "a track that was dropped is still on disk",
             TRACKING,
-            "        self.store.batch.enter(self.kind, _KEY.pack(track.job_id), None)\n",
+            "        self.store.batch.enter(self.kind, track.jid.encode(), None)\n",
             "",
         ),
         Fault(
-            "the track of an older job of the same jid stays on disk",
+            "the track of an older job of the same jid stays in the list",
             TRACKING,
             "        if before is not None:\n            self._drop(before)\n",
             "",
@@ -80,6 +80,18 @@ AREA = Area(
             "            str(job.id)\n",
         ),
         Fault(
+            "a track is taken for that of a later job with the same id",
+            TRACKING,
+            "            track.job_id = 0\n            self._with_job -= 1\n",
+            "",
+        ),
+        Fault(
+            "a track that is found again is taken for that of a later job with the same id",
+            TRACKING,
+            "            track.job_id = 0\n            self._record(track)\n",
+            "            self._record(track)\n",
+        ),
+        Fault(
             "a job that was dead for long is not tracked again",
             TRACKING,
             "        if job.jid not in self._tracks:\n",
@@ -88,7 +100,7 @@ AREA = Area(
         Fault(
             "a discarded job is waited for",
             TRACKING,
-            "    def discarded(self, job: Job) -> None:\n        self._became(job, DEAD)\n",
+            "    def discarded(self, job: Job) -> None:\n        self._is_gone(job, DEAD)\n",
             "",
         ),
         Fault("what is null is taken away", TRACKING, "        if update.desc is not None:\n", "        if True:\n"),

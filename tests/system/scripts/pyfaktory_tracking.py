@@ -8,7 +8,7 @@ import json
 from pyfaktory import Client, Job, Producer
 from pyfaktory.util import helper
 
-told = []
+told: list[dict] = []
 
 
 def track_get(client: Client, jid: str) -> None:

@@ -82,7 +82,7 @@ def test_a_job_that_nobody_will_try_again_is_dead(floor: Floor, how: str) -> Non
     floor.engine.pass_time(10)
     floor.restart()
     assert floor.state(JID) == "dead"
-    assert not floor.tracking.holds()
+    assert floor.tracking.holds() == bool(floor.engine.rows(Place.DEAD))
 
 
 def test_a_dead_job_that_is_tried_again_goes_on_where_it_was(floor: Floor) -> None:
@@ -187,6 +187,39 @@ def test_a_jid_that_is_used_again_after_its_job_ended_begins_anew(floor: Floor) 
     told = floor.say(f"TRACK GET {JID}")
     assert told == {"jid": JID, "percent": 5, "state": "working", "updated_at": rfc3339(NOON)}
     assert floor.kept("track") == 1
+
+
+@pytest.mark.parametrize("tracked", [False, True])
+@pytest.mark.parametrize("how", ["acked", "deleted", "deleted when dead"])
+@pytest.mark.parametrize("jid", [JID, "job-0002"])
+def test_a_job_that_gets_the_id_of_one_that_is_gone_has_a_track_of_its_own(
+    floor: Floor, how: str, tracked: bool, jid: str
+) -> None:
+    """The highest id is given again after a restart when its job, and its queue, are gone by then."""
+    floor.engine.push(JID, custom=TRACKED if tracked else None, retry=-1 if how == "deleted when dead" else 5)
+    floor.fetch()
+    floor.set(JID, percent=40)
+    if how == "acked":
+        floor.engine.manager.ack(JID, "")
+    else:
+        floor.engine.fail(JID)
+        floor.engine.mutate("clear", "dead" if how == "deleted when dead" else "retries")
+    told = floor.say(f"TRACK GET {JID}")
+    floor.engine.manager.remove_queues(["default"])
+    floor.restart()
+    floor.engine.push(jid)
+    assert floor.engine.manager.newest_id() == 1
+    floor.fetch()
+    assert floor.say(f"TRACK GET {JID}") == told
+    floor.set(jid, desc="another")
+    floor.restart()
+    assert floor.say(f"TRACK GET {jid}") == {
+        "jid": jid,
+        "desc": "another",
+        "state": "working",
+        "updated_at": rfc3339(NOON),
+    }
+    assert len(floor.tracking) == (1 if jid == JID else 2)
 
 
 # -- a job that did not ask --------------------------------------------------------------------------------------------

@@ -246,6 +246,7 @@ class Machine(Model):
         assert {jid: (t.state, t.percent, t.result, t.updated_at) for jid, t in told.items()} == {
             jid: (known.state, known.percent, known.result, known.updated_at) for jid, known in self.tracks.items()
         }
+        assert self.tracking.holds() == any(track.job_id for track in told.values())
         updates = [track.mark for track in self.tracking.page(None, 100_000)]
         assert updates == sorted(updates, reverse=True)
         ended = {(known.updated_at, jid, bool(known.result)) for jid, known in self.tracks.items() if known.ended}
