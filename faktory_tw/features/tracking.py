@@ -137,19 +137,22 @@ class Tracking(Feature):
         self._max_result_bytes = max_result_bytes
 
     def load(self, entries: Iterator[tuple[bytes, bytes]]) -> None:
+        recent: list[Mark] = []
         ended: dict[bool, list[Mark]] = {False: [], True: []}
         for _, value in entries:
             track = _decode(value)
             self._tracks[track.jid] = track
+            mark = track.mark
+            recent.append(mark)
             if track.ended:
-                ended[bool(track.result)].append(track.mark)
+                ended[bool(track.result)].append(mark)
             if not track.opted_in:
                 self._uninvited += 1
                 self._find_again(track)
             self._with_job += track.job_id > 0
         for with_result, marks in ended.items():
             self._ended[with_result].update(marks)
-        self._recent.update(track.mark for track in self._tracks.values())
+        self._recent.update(recent)
         self._watch()
 
     def _find_again(self, track: Track) -> None:
@@ -420,9 +423,10 @@ class Tracking(Feature):
         self.store.batch.enter(self.kind, track.jid.encode(), None)
 
     def _enlist(self, track: Track) -> None:
-        self._recent.add(track.mark)
+        mark = track.mark
+        self._recent.add(mark)
         if track.ended:
-            self._ended[bool(track.result)].add(track.mark)
+            self._ended[bool(track.result)].add(mark)
 
     def _strike_off(self, track: Track) -> None:
         self._recent.remove(track.mark)

@@ -19,8 +19,8 @@ AREA = Area(
         Fault(
             "a job without a wish is not told of after a restart",
             TRACKING,
-            "                if reservation is not None:\n                    _mark(reservation.job)\n",
-            "",
+            "        if reservation is not None:\n            _mark(reservation.job)\n        elif",
+            "        if reservation is None and",
         ),
         Fault(
             "a job without a wish is not told of at its second try",
