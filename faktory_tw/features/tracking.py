@@ -328,12 +328,15 @@ class Tracking(Feature):
     # -- checks --------------------------------------------------------------------------------------------------
 
     def check_push(self, arrival: Arrival) -> None:
-        _check_jid(arrival.payload.jid or "")
+        if not arrival.own:
+            _check_jid(arrival.payload.jid or "")
 
     # -- facts ---------------------------------------------------------------------------------------------------
 
     def pushed(self, job_id: int, arrival: Arrival) -> None:
         jid = arrival.payload.jid or ""
+        if len(jid) > MAXIMUM_JID:  # the server's own
+            return
         before = self._tracks.get(jid)
         if before is not None:
             self._drop(before)
@@ -378,7 +381,7 @@ class Tracking(Feature):
 
     def _is_alive(self, job: Job, state: str) -> None:
         """As :meth:`_became`; a job whose track is gone, for it was dead for long, gets another one."""
-        if job.jid not in self._tracks:
+        if job.jid not in self._tracks and len(job.jid) <= MAXIMUM_JID:
             self._add(Track(job.jid, job.id, state, None, None, self.clock.time(), b"", True))
         else:
             self._became(job, state)

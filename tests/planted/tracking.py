@@ -94,8 +94,8 @@ AREA = Area(
         Fault(
             "a job that was dead for long is not tracked again",
             TRACKING,
-            "        if job.jid not in self._tracks:\n",
-            "        if not job.jid:\n",
+            "        if job.jid not in self._tracks and len",
+            "        if not job.jid and len",
         ),
         Fault(
             "a discarded job is waited for",

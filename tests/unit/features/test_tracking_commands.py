@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from faktory_tw.core.job import MAXIMUM_DEPTH
+from faktory_tw.core.job import MAXIMUM_DEPTH, parse_job
 from faktory_tw.features.tracking import MAXIMUM_DESC, MAXIMUM_JID
 from faktory_tw.times import rfc3339
 from faktory_tw.wire import Held
-from tests.unit.doubles import DAY, HOUR, NOON
+from tests.unit.doubles import DAY, HOUR, NOON, job_json
 from tests.unit.features.floor import Floor
 
 TRACKED = {"track": 1}
@@ -162,6 +162,14 @@ def test_a_very_long_jid_cannot_be_tracked(floor: Floor) -> None:
     assert "255 characters" in floor.refused(f'TRACK SET {{"jid":"{jid}"}}')
     assert "255 characters" in floor.refused(f'ACK {{"jid":"{jid}","result":1}}')
     assert floor.engine.sizes()["working"] == 1
+
+
+def test_a_job_that_the_server_owes_is_not_refused_and_not_tracked(floor: Floor) -> None:
+    jid = "x" * (MAXIMUM_JID + 1)
+    floor.engine.manager.push(parse_job(job_json(jid, custom=TRACKED)), own=True)
+    floor.fetch()
+    floor.engine.fail(jid)
+    assert len(floor.tracking) == 0
 
 
 # -- reserve_until -----------------------------------------------------------------------------------------------------
