@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import copy
 
 from faktory_tw.core import job as jobs
 from faktory_tw.core.cache import JobCache
@@ -161,6 +162,18 @@ class JobManager:
         job = Job(job_id, payload.jid or "", name, priority, job_id, retry, reserve_for, now, failure, body, marks)
         self._deliveries.enqueue(queue, job)
         return job_id
+
+    def vet(self, payload: Payload) -> None:
+        """Refuse with a CommandError, and change nothing, what :meth:`push` would refuse as the server's own job."""
+        jobs.check(payload)
+        at = jobs.due_time(payload.at) if payload.at else None
+        payload.queue = payload.queue or jobs.DEFAULT_QUEUE
+        jobs.check_queue_name(payload.queue)
+        jobs.pushed_failure(payload)
+        now = self._clock.time()
+        jobs.complete(copy(payload), now)
+        if payload.custom:
+            self._checked_by_features(payload, now, at, own=True)
 
     def _checked_by_features(self, payload: Payload, now: float, at: float | None, own: bool) -> Arrival | None:
         """What the features of a job are told of it, once none of them has refused it; None when it concerns none."""
