@@ -183,10 +183,10 @@ class BatchIndex:
         if batch.ended:
             self._leave(batch)
             batch.ended = False
-        batch.at = now
+        batch.at = now if batch.due is None else max(batch.at, now)  # the clock may have been set back
         if not batch.committed and batch.due is None:
-            batch.due = now
-            self._open.add(now, batch.number)
+            batch.due = batch.at
+            self._open.add(batch.at, batch.number)
         self.record(batch)
 
     def committed(self, batch: Batch) -> None:

@@ -72,7 +72,7 @@ def _vetted(text: bytes, vet: Callable[[Payload], None]) -> Raw:
     if len(text) > MAXIMUM_CALLBACK_BYTES:
         raise CommandError(f"a callback must not be longer than {MAXIMUM_CALLBACK_BYTES} bytes")
     payload = parse_job(text)
-    payload.jid = payload.jid or secrets.token_urlsafe(12)
+    payload.jid = payload.jid or secrets.token_hex(12)
     if bytes(payload.args) in (b"", b"null"):
         payload.args = Raw(b"[]")
     if bytes(payload.custom) == b"null":

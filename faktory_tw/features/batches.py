@@ -230,13 +230,13 @@ class Batches(Feature):
             batch.queued = True
             self._work.append(batch)
 
-    def _go_on(self, most: int) -> bool:
-        """Look at the batches that may have come further, ``most`` of them. Returns whether there are more.
+    def _go_on(self, most: int) -> None:
+        """Look at batches that may have come further, ``most`` of them.
 
         What a callback that is being pushed causes is left to whoever pushes it.
         """
         if self._working:
-            return False
+            return
         self._working = True
         fired = self.fired
         while self._work and most and self.fired - fired < _FIRED_IN_SLICE:
@@ -246,7 +246,6 @@ class Batches(Feature):
             if not batch.dropped:
                 self._advance(batch)
         self._working = False
-        return bool(self._work)
 
     def _is_behind(self, batch: Batch) -> bool:
         """Whether :meth:`_advance` would find something to do."""
@@ -312,11 +311,12 @@ class Batches(Feature):
         if self._held and not self.manager.refuse_pushes:
             for _ in range(min(len(self._held), _FIRED_IN_SLICE)):
                 self._look_at(self._held.popitem()[1])
-        more = self._go_on(_SLICE) or bool(self._held and not self.manager.refuse_pushes)
-        more = self._end_open() or more
+        self._go_on(_SLICE)
+        more = self._end_open()
         more = self._drop_ended() or more
         more = self._index.forget_failed(_SLICE) or more
-        return self._serve_reached() or more
+        more = self._serve_reached() or more
+        return more or bool(self._work) or bool(self._held and not self.manager.refuse_pushes)
 
     def _serve_reached(self) -> bool:
         """A FETCH that dropped what had expired, and found nothing else, did not see what that caused."""
@@ -335,7 +335,8 @@ class Batches(Feature):
                 continue
             if batch.once:
                 self.committed_again += 1
-                self._commit(batch)
+                self._index.committed(batch)
+                self._look_at(batch)
             else:
                 self._drop_open(batch)
         return True
