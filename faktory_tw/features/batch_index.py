@@ -29,6 +29,11 @@ from faktory_tw.features.batch_records import (
 from faktory_tw.storage.store import Store
 
 
+def _due(batch: Batch) -> float:
+    """Its place in the order of time. One that was dropped is kept no longer than its children."""
+    return 0.0 if batch.dropped else batch.at
+
+
 class BatchIndex:
     """Holds the batches, and records them under ``kind``."""
 
@@ -81,10 +86,10 @@ class BatchIndex:
     def _load_times(self, batches: list[Batch]) -> None:
         for batch in batches:
             if batch.ended or not batch.committed:
-                batch.due = batch.at
+                batch.due = _due(batch)
         for is_ended, timed in ((True, self._ended), (False, self._open)):
             timed.load(
-                [(batch.at, batch.number) for batch in batches if batch.due is not None and batch.ended is is_ended]
+                [(batch.due, batch.number) for batch in batches if batch.due is not None and batch.ended is is_ended]
             )
 
     def flush(self, sweeper: Sweeper) -> None:
@@ -200,8 +205,9 @@ class BatchIndex:
         """Nothing more happens to it."""
         self._leave(batch)
         batch.ended = True
-        batch.at = batch.due = now
-        self._ended.add(now, batch.number)
+        batch.at = now
+        batch.due = _due(batch)
+        self._ended.add(batch.due, batch.number)
         self.record(batch)
 
     def _leave(self, batch: Batch) -> None:
@@ -257,8 +263,8 @@ class BatchIndex:
             parent.children -= 1
             parent.unsuccessful -= self._delays(batch, SUCCESS)
             if parent.ended and parent.due is None and not parent.children:
-                parent.due = parent.at
-                self._ended.add(parent.at, parent.number)
+                parent.due = _due(parent)
+                self._ended.add(parent.due, parent.number)
 
     def leave_failed(self, batch: Batch) -> None:
         """Nobody asks for its failed members any more; their entries are deleted in slices."""

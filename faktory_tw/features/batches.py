@@ -348,8 +348,6 @@ class Batches(Feature):
         parent = self._index.parent(batch)
         if parent is not None:
             self._warn(parent, batch)
-        if not batch.children:
-            self._index.remove(batch)
 
     def _drop_ended(self) -> bool:
         before = self.clock.time() - self._kept_seconds

@@ -7,6 +7,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from faktory_tw.config import Settings
 from faktory_tw.core.facts import Feature
 from faktory_tw.features.batch_views import BatchView
 from faktory_tw.features.batches import Batches
@@ -22,6 +23,14 @@ CALLBACKS = "callbacks"  # the queue of callbacks
 def callback(kind: str, **fields: Any) -> dict[str, Any]:
     """A callback as a client gives it; its jobtype is its kind."""
     return {"jobtype": kind, "queue": CALLBACKS, **fields}
+
+
+def times(open_seconds: int, kept_seconds: int) -> Settings:
+    """Settings with these times of batches."""
+    nowhere = Path()
+    return Settings(
+        "development", nowhere, nowhere, None, batch_open_seconds=open_seconds, batch_kept_seconds=kept_seconds
+    )
 
 
 class Town:
