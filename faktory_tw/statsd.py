@@ -4,7 +4,8 @@ Every 30 seconds gauges: ``processed``, ``failures``, ``scheduled``, ``retries``
 ``enqueued.<queue>`` and ``queue.size``, and for the queues named in the settings ``latency.<queue>`` and
 ``queue.latency`` in seconds. For each job that a worker ends ``jobs.count``, ``jobs.failed`` when it failed, and
 ``jobs.perform``, the milliseconds since it was fetched; all with the tags ``queue`` and ``jobtype``. A job that was
-taken back counts as failed and has no time.
+taken back counts as failed and has no time. With the same tags ``jobs.expired`` for each job that was dropped because its
+time was over, ``uniq.lock`` for each unique job that was accepted, and ``uniq.denied`` for each that was refused.
 
 The type of a job is looked for when it is fetched, and only while metrics are sent: without them jobs cost nothing
 here. Counts are added up for a second; times are sent one by one, as many in a datagram as fit.
@@ -23,7 +24,7 @@ import msgspec
 
 from faktory_tw.config import Settings
 from faktory_tw.core.hooks import Observer
-from faktory_tw.core.job import Job
+from faktory_tw.core.job import Job, Payload
 from faktory_tw.core.manager import Clock, JobManager, Reservation
 
 GAUGE_SECONDS = 30.0
@@ -276,8 +277,8 @@ class StatsD(Observer):
 
     def fetched(self, reservation: Reservation) -> None:
         job = reservation.job
-        jobtype = (_decode_type(job.body).jobtype or "")[:_MOST_CHARACTERS]
-        self._working[job.id] = self._tags_of(job, jobtype), self._clock.monotonic()
+        jobtype = _decode_type(job.body).jobtype or ""
+        self._working[job.id] = self._tags_of(job.queue, jobtype), self._clock.monotonic()
 
     def acked(self, reservation: Reservation) -> None:
         self._ended(reservation, timed=True)
@@ -294,26 +295,42 @@ class StatsD(Observer):
     def flushed(self) -> None:
         self._working.clear()
 
+    def expired(self, job: Job) -> None:
+        """Where the body is not in memory, it was fetched and has failed, and its type may be known."""
+        known = self._working.get(job.id)
+        if known is not None:
+            tags = known[0]
+        else:
+            tags = self._tags_of(job.queue, (_decode_type(job.body).jobtype or "") if job.body else "")
+        self._counts[f"jobs.expired\n{tags}"] += 1
+
+    def locked(self, payload: Payload) -> None:
+        self._counts[f"uniq.lock\n{self._tags_of(payload.queue or '', payload.jobtype or '')}"] += 1
+
+    def denied(self, payload: Payload) -> None:
+        self._counts[f"uniq.denied\n{self._tags_of(payload.queue or '', payload.jobtype or '')}"] += 1
+
     def _ended(self, reservation: Reservation, timed: bool) -> str:
         """Count a job, and its time; returns its tags. One that was fetched before we were there has no type."""
         tags, since = self._working.pop(reservation.job.id, ("", None))
         if since is None:
-            tags = self._tags_of(reservation.job, "")
+            tags = self._tags_of(reservation.job.queue, "")
         self._counts[f"jobs.count\n{tags}"] += 1
         if timed and since is not None and self._datagrams is not None:
             milliseconds = (self._clock.monotonic() - since) * 1000
             self._datagrams.add(f"{self._prefix}jobs.perform:{milliseconds:.3f}|ms|#{tags}")
         return tags
 
-    def _tags_of(self, job: Job, jobtype: str) -> str:
-        tags = self._tags.get((job.queue, jobtype))
+    def _tags_of(self, queue: str, jobtype: str) -> str:
+        jobtype = jobtype[:_MOST_CHARACTERS]
+        tags = self._tags.get((queue, jobtype))
         if tags is None:
             if len(self._tags) >= _MOST_TAGS:
                 self._tags.clear()
-            tags = f"queue:{_tag(job.queue)},jobtype:{_tag(jobtype)}"
+            tags = f"queue:{_tag(queue)},jobtype:{_tag(jobtype)}"
             if self._common:
                 tags = f"{tags},{self._common}"
-            self._tags[job.queue, jobtype] = tags
+            self._tags[queue, jobtype] = tags
         return tags
 
     def _bound_counts(self) -> None:

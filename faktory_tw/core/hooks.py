@@ -1,4 +1,4 @@
-"""Who wants to know what happens to jobs that are worked.
+"""Who wants to know what happens to jobs: those that are worked, and those that a feature keeps out or drops.
 
 A manager without an observer pays one comparison a command. An observer is told a fact after the manager has changed
 its memory and recorded the change, in the same turn; it keeps its own books, changes nothing of the manager's, and must
@@ -9,13 +9,16 @@ Every method does nothing here, so an observer overrides only what it wants to k
 
 from __future__ import annotations
 
+from faktory_tw.core.job import Job, Payload
 from faktory_tw.core.reservations import Reservation
 
 
 class Observer:
-    """Facts about reservations. A reservation begins with ``fetched`` and ends with exactly one of the others.
+    """Facts about reservations. A reservation begins with ``fetched`` and ends with exactly one of those that follow.
 
     Those that were there at the start of the server, or before the observer was, end without having begun.
+
+    ``expired``, ``locked`` and ``denied`` are told by the features, of jobs that need no reservation.
     """
 
     def fetched(self, reservation: Reservation) -> None:
@@ -35,6 +38,15 @@ class Observer:
 
     def flushed(self) -> None:
         """All jobs, and with them all reservations, are gone."""
+
+    def expired(self, job: Job) -> None:
+        """A job was dropped because its time was over; its body may be gone from memory already."""
+
+    def locked(self, payload: Payload) -> None:
+        """A unique job was pushed, and keeps equal ones out now."""
+
+    def denied(self, payload: Payload) -> None:
+        """A job was refused because it is equal to a unique one."""
 
 
 class _Several(Observer):
@@ -66,6 +78,18 @@ class _Several(Observer):
     def flushed(self) -> None:
         for observer in self.observers:
             observer.flushed()
+
+    def expired(self, job: Job) -> None:
+        for observer in self.observers:
+            observer.expired(job)
+
+    def locked(self, payload: Payload) -> None:
+        for observer in self.observers:
+            observer.locked(payload)
+
+    def denied(self, payload: Payload) -> None:
+        for observer in self.observers:
+            observer.denied(payload)
 
 
 def joined(present: Observer | None, newcomer: Observer) -> Observer:

@@ -61,6 +61,10 @@ class Expiry(Feature):
         """How many jobs may expire."""
         return len(self._ends)
 
+    def end(self, job_id: int) -> float | None:
+        """When a job expires, in seconds since the epoch; None: never."""
+        return self._ends.get(job_id)
+
     def step(self) -> bool:
         due = self._idle.take_due(self.clock.time(), self._slice)
         if not due:
@@ -127,6 +131,8 @@ class Expiry(Feature):
     def expired(self, job: Job) -> None:
         self._forget(job.id)
         self.manager.tasks["Expired"].reaped += 1
+        if self.manager.observer is not None:
+            self.manager.observer.expired(job)
 
     def renumbered(self, old_id: int, job: Job) -> None:
         end = self._ends.get(old_id)

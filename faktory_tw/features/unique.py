@@ -84,6 +84,8 @@ class Unique(Feature):
     def __init__(self) -> None:
         self._begin()
         self._lent: dict[int, Lock] = {}  # released when a worker got the job, which may still be given back
+        self.taken = 0  # locks since the start
+        self.denied = 0  # pushes refused since the start
 
     def _begin(self) -> None:
         self._locks: dict[bytes, Lock] = {}
@@ -107,6 +109,23 @@ class Unique(Feature):
         """How many locks there are."""
         return len(self._locks)
 
+    def held(self, job_id: int) -> Lock | None:
+        """The lock that a job has."""
+        return self._by_job.get(job_id)
+
+    def page(self, after: tuple[float, int] | None, count: int) -> list[Lock]:
+        """Locks behind ``after`` (until, job_id) in the order in which they end; None: from the first."""
+        start = 0 if after is None else int(self._ends.bisect_left((after[0], after[1] + 1)))
+        return list(self._ends.islice(start, start + count))
+
+    def release(self, job_id: int) -> bool:
+        """End the lock of a job, which stays where it is. False when the job has none any more."""
+        lock = self._by_job.get(job_id)
+        if lock is None:
+            return False
+        self._release(lock)
+        return True
+
     def step(self) -> bool:
         """Drop locks whose time is over, so that they take no room."""
         end = min(int(self._ends.bisect_right((self.clock.time(), 2**63))), _SLICE)
@@ -123,13 +142,20 @@ class Unique(Feature):
         arrival.key = unique_key(payload.jobtype or "", payload.queue or "", bytes(payload.args))
         lock = self._locks.get(arrival.key)
         if lock is not None and lock.until > arrival.now and self.manager.views.find(lock.job_id) is not None:
+            self.denied += 1
+            if self.manager.observer is not None:
+                self.manager.observer.denied(payload)
             raise CommandError("Job not unique", "NOTUNIQUE", held=True)
 
     # -- facts ---------------------------------------------------------------------------------------------------
 
     def pushed(self, job_id: int, arrival: Arrival) -> None:
-        if not arrival.own:
-            self._hold(Lock(arrival.due + (arrival.marks.unique_for or 0.0), job_id, arrival.key))
+        if arrival.own:
+            return
+        self._hold(Lock(arrival.due + (arrival.marks.unique_for or 0.0), job_id, arrival.key))
+        self.taken += 1
+        if self.manager.observer is not None:
+            self.manager.observer.locked(arrival.payload)
 
     def fetched(self, job: Job) -> None:
         if job.marks is not None and job.marks.unique_until == "start":

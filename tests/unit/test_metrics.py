@@ -330,3 +330,20 @@ def test_two_scrapes_at_a_time_do_not_disturb_each_other(house: House, measured:
     queues = [[line for line in text.splitlines() if line.startswith(b"faktory_queue_")] for text in texts]
     assert queues[0] == queues[1]
     assert len(queues[0]) == 4 * 600 + 1
+
+
+def test_unique_and_expired_jobs_are_counted(house: House, measured: Metrics) -> None:
+    talk = house.talk()
+    for number in range(3):
+        talk.say(b"PUSH " + job(number, args="[1]", custom='{"unique_for":60}'))
+    talk.say(b"PUSH " + job(4, custom='{"expires_in":10}'))
+    told = samples(measured)
+    assert told["faktory_unique_locks", ()] == told["faktory_unique_locks_taken_total", ()] == 1
+    assert told["faktory_unique_denied_total", ()] == 2
+    assert told["faktory_jobs_expired_total", ()] == 0
+    house.reactor.advance(61)
+    house.manager.upkeep()
+    told = samples(measured)
+    assert told["faktory_jobs_expired_total", ()] == 1
+    assert told["faktory_unique_locks", ()] == 0
+    assert told["faktory_unique_locks_taken_total", ()] == 1

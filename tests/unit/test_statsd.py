@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from faktory_tw import statsd
 from faktory_tw.statsd import StatsD
+from faktory_tw.wire import CommandError
 from tests.unit.doubles import Client, Engine
 from tests.unit.statsd_network import Network, seconds, settings, work
 
@@ -248,3 +249,55 @@ def test_closing_sends_what_was_counted(engine: Engine, network: Network, begin:
     assert [line for line in network.socket.take() if "count" in line]
     assert network.socket.closed
     sender.tick()
+
+
+# -- jobs that are kept out or dropped -------------------------------------------------------------------------------
+
+
+def test_a_unique_job_is_counted_when_it_is_accepted_and_each_one_that_is_refused(
+    engine: Engine, network: Network, begin: Callable[..., StatsD]
+) -> None:
+    sender = begin()
+    engine.push(jobtype="Import", queue="mail", custom={"unique_for": 60})
+    for _ in range(2):
+        with pytest.raises(CommandError):
+            engine.push(jobtype="Import", queue="mail", custom={"unique_for": 60})
+    sender.tick()
+    assert network.socket.take() == [
+        "faktory.uniq.lock:1|c|#queue:mail,jobtype:Import",
+        "faktory.uniq.denied:2|c|#queue:mail,jobtype:Import",
+    ]
+
+
+def test_a_job_that_expired_is_counted_wherever_it_was(
+    engine: Engine, network: Network, begin: Callable[..., StatsD]
+) -> None:
+    sender = begin()
+    worked = engine.push(jobtype="Worked", custom={"expires_in": 60})
+    engine.fetch()
+    engine.push(jobtype="Waits", custom={"expires_in": 60})
+    engine.clock.advance(61)
+    engine.manager.upkeep()
+    sender.tick()
+    assert "faktory.jobs.expired:1|c|#queue:default,jobtype:Waits" in network.socket.take()
+    engine.fail(worked)
+    engine.clock.advance(3600)
+    engine.manager.upkeep()
+    sender.tick()
+    assert "faktory.jobs.expired:1|c|#queue:default,jobtype:Worked" in network.socket.take()
+
+
+def test_names_that_are_long_are_cut_and_few_are_remembered(
+    engine: Engine, network: Network, begin: Callable[..., StatsD]
+) -> None:
+    sender = begin()
+    engine.push(jobtype="J" * 100_000, custom={"unique_for": 60})
+    sender.tick()
+    assert network.socket.take() == [f"faktory.uniq.lock:1|c|#queue:default,jobtype:{'J' * 100}"]
+
+
+def test_nothing_is_counted_of_jobs_while_no_metrics_are_sent(engine: Engine) -> None:
+    engine.push(custom={"unique_for": 60, "expires_in": 60})
+    engine.clock.advance(61)
+    engine.manager.upkeep()
+    assert engine.manager.tasks["Expired"].reaped == 1

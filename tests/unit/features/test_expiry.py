@@ -284,3 +284,10 @@ def test_what_is_dropped_is_dropped_from_the_disk(town: Town) -> None:
     assert town.engine.rows_on_disk() == 0
     assert town.engine.manager.timed(Place.SCHEDULED).after(None, 10) == []
     assert town.kept() == 0
+
+
+def test_a_job_tells_when_it_expires(town):
+    town.push()
+    job_id = town.engine.manager.newest_id()
+    assert town.expiry.end(job_id) == town.clock.time() + 60
+    assert town.expiry.end(job_id + 1) is None
