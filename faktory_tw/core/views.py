@@ -7,7 +7,7 @@ them, so that jobs may come and go between two slices, and between two pages: on
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from heapq import merge
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
@@ -100,13 +100,22 @@ class Views:
     def find(self, job_id: int) -> JobRow | None:
         """A job by its id, wherever it is; None when it is gone."""
         rows = self._store.read([job_id])
-        if not rows:
-            return None
-        if rows[0].place == Place.QUEUED:
-            queue = self._manager.queues().get(rows[0].queue)
-            if queue is None or rows[0].position < queue.floor:
-                return None  # not swept yet
-        return rows[0]
+        return rows[0] if rows and self._is_there(rows[0]) else None
+
+    def rows(self, ids: Sequence[int]) -> Iterator[list[JobRow]]:
+        """These jobs, wherever they are, in slices; those that are gone are left out."""
+        stride = Stride(self._store.read)
+        while ids:
+            rows, done = stride.read(ids)
+            ids = ids[done:]
+            yield [row for row in rows if self._is_there(row)]
+
+    def _is_there(self, row: JobRow) -> bool:
+        """Whether a job is not one of a queue that was removed and is not swept yet."""
+        if row.place != Place.QUEUED:
+            return True
+        queue = self._manager.queues().get(row.queue)
+        return queue is not None and row.position >= queue.floor
 
     def index(self, row: JobRow) -> int:
         """About where a queued job is among those of its queue and priority."""

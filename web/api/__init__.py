@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..routes import Route
-from . import changes, description, jobs, queues, server, workers
+from . import changes, description, jobs, locks, queues, server, workers
 
 ROUTES: tuple[Route, ...] = (
     *description.ROUTES,
@@ -12,4 +12,5 @@ ROUTES: tuple[Route, ...] = (
     *jobs.ROUTES,
     *changes.ROUTES,
     *workers.ROUTES,
+    *locks.ROUTES,
 )

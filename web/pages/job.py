@@ -6,7 +6,7 @@ from faktory_tw.features.changes import find_job
 from faktory_tw.features.search import JobRow
 
 from ..answers import Answer, NotThere, Page
-from ..content import actions, jobs
+from ..content import actions, jobs, kept
 from ..content.places import spot_of
 from ..routes import page
 from ..visit import Visit
@@ -37,6 +37,7 @@ async def job(visit: Visit, job_id: str) -> Answer:
         spot=where,
         kind=where.kind,
         words=actions,
+        kept=kept.of(visit, row),
     )
 
 

@@ -15,6 +15,22 @@ def names(engine: Engine, **wanted: object) -> list[str]:
     return [view.name for views in engine.manager.views.queues(**wanted) for view in views]  # type: ignore[arg-type]
 
 
+# -- jobs --------------------------------------------------------------------------------------------------------------
+
+
+def test_jobs_are_read_by_their_ids_and_those_that_are_gone_are_left_out(engine: Engine) -> None:
+    for queue in ("a", "b", "a", "b"):
+        engine.push(queue=queue, args=["x" * 400_000])
+    engine.commit()
+    views = engine.manager.views
+    slices = list(views.rows([4, 1, 99, 2, 3]))
+    assert [row.id for rows in slices for row in rows] == [4, 1, 2, 3]
+    engine.manager.remove_queues(["a"])
+    engine.push(queue="a")
+    assert sorted(row.id for rows in views.rows([1, 2, 3, 4]) for row in rows) == [2, 4]
+    assert list(views.rows([])) == []
+
+
 # -- queues ------------------------------------------------------------------------------------------------------------
 
 
