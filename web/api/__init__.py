@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..routes import Route
-from . import changes, description, jobs, locks, queues, server, workers
+from . import changes, description, jobs, locks, queues, server, tracking, workers
 
 ROUTES: tuple[Route, ...] = (
     *description.ROUTES,
@@ -13,4 +13,5 @@ ROUTES: tuple[Route, ...] = (
     *changes.ROUTES,
     *workers.ROUTES,
     *locks.ROUTES,
+    *tracking.ROUTES,
 )

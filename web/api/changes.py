@@ -7,9 +7,11 @@ from typing import Any
 from faktory_tw.core.job import job_of
 from faktory_tw.features.changes import Change, change_one, find_job
 from faktory_tw.features.search import Place, Search, Where, place_name
+from faktory_tw.times import rfc3339
 from faktory_tw.wire import CommandError
 
 from ..answers import Answer, Refusal
+from ..content import stopping
 from ..routes import Route, command
 from ..visit import Visit
 from .jobs import no_job, no_queue
@@ -39,6 +41,21 @@ def _changer_of_one(action: str) -> Any:
         return answer({"action": action, "job": view})
 
     return change
+
+
+async def cancel(visit: Visit, job_id: int) -> Answer:
+    """Ask for a job that is being worked to stop."""
+    read(visit, Nothing)
+    row = find_job(visit.manager, job_id) if job_id < 2**63 else None
+    if row is None:
+        raise no_job(job_id)
+    if not stopping.ask(visit.manager, job_id):
+        told = f"The job {job_id} is not being worked: it is {place_name(row.place)}. Delete it where it is."
+        raise Refusal(409, told)
+    jid = job_of(row).jid
+    asked_at = stopping.asked_at(visit.manager, job_id)
+    await visit.changed("ask job to stop", job=job_id, jid=jid, wid=row.wid or None)
+    return answer({"action": "cancel", "job_id": job_id, "jid": jid, "asked_at": rfc3339(asked_at or 0.0)})
 
 
 def _changer_of_set(action: str, place: Place) -> Any:
@@ -106,6 +123,7 @@ class _Done:
 
 
 ROUTES: tuple[Route, ...] = (
+    command("/api/jobs/<int:job_id>/cancel", cancel),
     *(
         command(f"/api/jobs/<int:job_id>/{action}", _changer_of_one(action))
         for action in ("retry", "delete", "kill", "priority")

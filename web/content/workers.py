@@ -12,7 +12,7 @@ from faktory_tw.core.workers import State
 from faktory_tw.features.filters import Filter, matcher
 from faktory_tw.features.search import JobRow, Place
 
-from . import jobs
+from . import jobs, stopping
 from .jobs import JobLine
 
 if TYPE_CHECKING:
@@ -78,10 +78,12 @@ class Held(NamedTuple):
 
 
 class HeldJob(NamedTuple):
-    """A job that is being worked, and when its reservation ends."""
+    """A job that is being worked, when its reservation ends, and whether it was asked to stop; see stopping.py."""
 
     line: JobLine
     expires_at: float | None
+    since: str
+    asked_at: float | None
 
 
 class WorkingList:
@@ -148,7 +150,12 @@ class WorkingList:
 
     def _keep(self, rows: list[JobRow]) -> None:
         """Keep of each job only what is shown: fifty of them may have 200 MiB."""
-        self.jobs += [HeldJob(jobs.line(row), row.at) for row in rows]
+        self.jobs += [
+            HeldJob(
+                jobs.line(row), row.at, stopping.since(self._manager, row.id), stopping.asked_at(self._manager, row.id)
+            )
+            for row in rows
+        ]
 
 
 def tell(manager: JobManager, wids: list[str] | None, state: State) -> Iterator[int]:

@@ -18,6 +18,8 @@ from . import (
     selected,
     sets,
     static,
+    stop,
+    tracking,
 )
 
 ROUTES = (
@@ -36,4 +38,6 @@ ROUTES = (
     *selected.ROUTES,
     *sets.ROUTES,
     *static.ROUTES,
+    *stop.ROUTES,
+    *tracking.ROUTES,
 )

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from faktory_tw.features.changes import find_job
 from faktory_tw.features.search import JobRow
+from faktory_tw.features.tracking import Track
 
 from ..answers import Answer, NotThere, Page
-from ..content import actions, jobs, kept
+from ..content import actions, jobs, kept, tracks
 from ..content.places import spot_of
 from ..routes import page
 from ..visit import Visit
@@ -27,8 +28,14 @@ def _is_id(text: str) -> bool:
 
 
 async def job(visit: Visit, job_id: str) -> Answer:
-    """The page of a job. It goes with the job, wherever that moves."""
-    row = found(visit, job_id)
+    """The page of a job. It goes with the job, wherever that moves; of one that has ended there may be a track."""
+    try:
+        row = found(visit, job_id)
+    except NotThere:
+        track = await _track(visit, job_id)
+        if track is None:
+            raise
+        return Page("jobs/ended.html", shown=tracks.shown(track))
     where = spot_of(row.place, row.queue)
     return Page(
         "jobs/job.html",
@@ -39,6 +46,16 @@ async def job(visit: Visit, job_id: str) -> Answer:
         words=actions,
         kept=kept.of(visit, row),
     )
+
+
+async def _track(visit: Visit, job_id: str) -> Track | None:
+    """What is left of a job that has ended. Our lists tell the jid in the address; without it, only the latest are known."""
+    if not _is_id(job_id):
+        return None
+    jid = next(iter(visit.texts("jid")), "")
+    if jid:
+        return tracks.of_job(visit, jid, int(job_id))
+    return await tracks.of_ended_job(visit, int(job_id))
 
 
 async def arguments(visit: Visit, job_id: str) -> Answer:

@@ -74,7 +74,7 @@ def test_what_is_sent_has_the_members_that_are_described(name):
 
 def test_questions_know_the_fields_that_are_described(stock):
     for (method, path), operation in described().items():
-        if method != "GET" or path == "/api/openapi.json" or "{wid}" in path or "{job_id}" in path:
+        if method != "GET" or path == "/api/openapi.json" or re.search("{(wid|job_id|jid|bid)}", path):
             continue
         stock.queued(1)
         address = path.replace("{name}", "default")
@@ -141,6 +141,7 @@ def test_answers_are_as_described(stock):
     _change_jobs(checked)
     _change_others(checked)
     _ask_of_locks(checked)
+    _ask_of_tracks(checked)
     assert checked.asked == described().keys()
 
 
@@ -207,6 +208,19 @@ def _ask_of_locks(checked: Checked) -> None:
     checked.ask("GET", "/api/locks/{job_id}", job_id=job_id)
     checked.ask("DELETE", "/api/locks/{job_id}", job_id=job_id)
     checked.ask("DELETE", "/api/locks/{job_id}", 404, job_id=job_id)
+
+
+def _ask_of_tracks(checked: Checked) -> None:
+    stock = checked.stock
+    [job_id] = stock.working(1, jid="tracked-jid", queue="tracked", custom={"track": 1})
+    stock.say(b'TRACK SET {"jid":"tracked-jid","percent":40,"desc":"half","result":{"a":[1]}}')
+    assert checked.ask("GET", "/api/tracking")["tracks"]
+    assert checked.ask("GET", "/api/tracking/{jid}", jid="tracked-jid")["result"] == {"a": [1]}
+    checked.ask("GET", "/api/tracking/{jid}", 404, jid="unknown")
+    checked.ask("POST", "/api/jobs/{job_id}/cancel", job_id=job_id)
+    checked.ask("POST", "/api/jobs/{job_id}/cancel", 404, job_id=10**9)
+    [job_id] = stock.queued(1)
+    checked.ask("POST", "/api/jobs/{job_id}/cancel", 409, job_id=job_id)
 
 
 class _Backups:
