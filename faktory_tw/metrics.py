@@ -31,6 +31,8 @@ from prometheus_client.core import (
 from faktory_tw import __version__
 from faktory_tw.core.latencies import QueueState
 from faktory_tw.core.workers import State
+from faktory_tw.features.batches import Batches
+from faktory_tw.features.tracking import Tracking
 from faktory_tw.features.unique import Unique
 from faktory_tw.recent import RecentTimes
 from faktory_tw.server import SPOKEN_VERSION, Room, Server, resident_kib
@@ -114,6 +116,8 @@ class Metrics:
         yield _counter("faktory_dead_jobs_dropped", "Dead jobs dropped after their time.", tasks["Dead"].enqueued)
         yield _counter("faktory_jobs_expired", "Jobs dropped because they expired.", tasks["Expired"].reaped)
         unique = manager.facts.find(Unique)
+        yield _gauge("faktory_batches", "Batches that are kept.", len(manager.facts.find(Batches)))
+        yield _gauge("faktory_tracks", "Tracks of jobs that are kept.", len(manager.facts.find(Tracking)))
         yield _gauge("faktory_unique_locks", "Locks of unique jobs.", len(unique))
         yield _counter("faktory_unique_locks_taken", "Unique jobs accepted since the start.", unique.taken)
         yield _counter(

@@ -69,7 +69,16 @@ def test_the_first_stop_leads_past_the_menu(browser: Browser) -> None:
 
 
 @pytest.mark.parametrize(
-    ("key", "path"), [("q", "/queues"), ("s", "/scheduled"), ("r", "/retries"), ("x", "/dead"), ("b", "/busy")]
+    ("key", "path"),
+    [
+        ("q", "/queues"),
+        ("s", "/scheduled"),
+        ("r", "/retries"),
+        ("x", "/dead"),
+        ("b", "/busy"),
+        ("a", "/batches"),
+        ("t", "/tracking"),
+    ],
 )
 def test_g_and_a_letter_go_to_a_page(browser: Browser, key: str, path: str) -> None:
     browser.open("/")

@@ -332,6 +332,16 @@ def test_two_scrapes_at_a_time_do_not_disturb_each_other(house: House, measured:
     assert len(queues[0]) == 4 * 600 + 1
 
 
+def test_batches_and_tracks_are_counted(house: House, measured: Metrics) -> None:
+    talk = house.talk()
+    talk.say(b'BATCH NEW {"success":{"jobtype":"Done","args":[]}}')
+    for number in range(2):
+        talk.say(b"PUSH " + job(number, custom='{"track":1}'))
+    told = samples(measured)
+    assert told["faktory_batches", ()] == 1
+    assert told["faktory_tracks", ()] == 2
+
+
 def test_unique_and_expired_jobs_are_counted(house: House, measured: Metrics) -> None:
     talk = house.talk()
     for number in range(3):

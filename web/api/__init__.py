@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..routes import Route
-from . import changes, description, jobs, locks, queues, server, tracking, workers
+from . import batches, changes, description, jobs, locks, queues, server, tracking, workers
 
 ROUTES: tuple[Route, ...] = (
     *description.ROUTES,
@@ -14,4 +14,5 @@ ROUTES: tuple[Route, ...] = (
     *workers.ROUTES,
     *locks.ROUTES,
     *tracking.ROUTES,
+    *batches.ROUTES,
 )

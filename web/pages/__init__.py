@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from . import (
     backups,
+    batches,
     bulk,
     busy,
     dashboard,
@@ -24,6 +25,7 @@ from . import (
 
 ROUTES = (
     *backups.ROUTES,
+    *batches.ROUTES,
     *bulk.ROUTES,
     *busy.ROUTES,
     *dashboard.ROUTES,

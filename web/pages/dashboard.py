@@ -9,6 +9,10 @@ from heapq import nlargest
 from typing import Any, NamedTuple
 
 from faktory_tw.core.latencies import QueueState
+from faktory_tw.core.manager import JobManager
+from faktory_tw.features.batches import Batches
+from faktory_tw.features.tracking import Tracking
+from faktory_tw.features.unique import Unique
 from faktory_tw.server import Server, resident_kib
 
 from ..answers import Answer, Page
@@ -80,7 +84,25 @@ async def dashboard(visit: Visit) -> Answer:
         queues=queues,
         queue_url=partial(queue_url, visit),
         workers=len(visit.manager.workers),
+        kept=kept_by_features(visit.manager),
         untouched=not (history.processed or queues.total or any(visit.manager.set_sizes().values())),
+    )
+
+
+class Kept(NamedTuple):
+    """How much the features keep of jobs, and how many jobs have expired since the start."""
+
+    expired: int
+    batches: int
+    tracks: int
+    locks: int
+
+
+def kept_by_features(manager: JobManager) -> Kept:
+    """The numbers of the features; most servers have none."""
+    facts = manager.facts
+    return Kept(
+        manager.tasks["Expired"].reaped, len(facts.find(Batches)), len(facts.find(Tracking)), len(facts.find(Unique))
     )
 
 

@@ -3,7 +3,7 @@
 import { make } from "./element.js";
 import { text } from "./texts.js";
 
-const PLACES = { d: "dashboard", q: "queues", s: "scheduled", r: "retries", x: "dead", b: "busy" };
+const PLACES = { d: "dashboard", q: "queues", s: "scheduled", r: "retries", x: "dead", b: "busy", a: "batches", t: "tracking" };
 const PATIENCE_MS = 1500; // between g and the letter
 
 let awaited = 0; // until when a letter belongs to a g

@@ -163,3 +163,18 @@ def test_a_backup_that_failed_is_told(stored_house: House) -> None:
     stored_house.server.backups = _backups(60, "no <b>room</b>")
     page = ask(stored_house, "/").page
     assert "The latest backup failed. no <b>room</b>" in page.text
+
+
+def test_what_the_features_keep_is_told_when_there_is_any(stock):
+    text = ask(stock.house, "/").page.text
+    for title in ("Tracked jobs", "Unique locks", "Expired jobs since the start"):
+        assert title not in text
+    stock.queued(2, custom={"track": 1, "unique_for": 60, "expires_in": 30})
+    stock.say(b'BATCH NEW {"success":{"jobtype":"Done","args":[]}}')
+    page = ask(stock.house, "/").page
+    for path in ("/batches", "/tracking", "/locks"):
+        assert page.links.count(path) == (1 if path == "/locks" else 2), "beside the tab"
+    stock.house.reactor.advance(31)
+    stock.house.manager.upkeep()
+    text = ask(stock.house, "/").page.text
+    assert "Expired jobs since the start 2" in text

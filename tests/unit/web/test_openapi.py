@@ -142,6 +142,7 @@ def test_answers_are_as_described(stock):
     _change_others(checked)
     _ask_of_locks(checked)
     _ask_of_tracks(checked)
+    _ask_of_batches(checked)
     assert checked.asked == described().keys()
 
 
@@ -208,6 +209,19 @@ def _ask_of_locks(checked: Checked) -> None:
     checked.ask("GET", "/api/locks/{job_id}", job_id=job_id)
     checked.ask("DELETE", "/api/locks/{job_id}", job_id=job_id)
     checked.ask("DELETE", "/api/locks/{job_id}", 404, job_id=job_id)
+
+
+def _ask_of_batches(checked: Checked) -> None:
+    stock = checked.stock
+    new = b'BATCH NEW {"description":"d","success":{"jobtype":"Done","args":[]},"complete":{"jobtype":"C","args":[]}}'
+    bid = stock.say(new).split(b"\r\n")[1].decode()
+    [job_id] = stock.retries(1, custom={"bid": bid})
+    stock.say(b"BATCH COMMIT " + bid.encode())
+    assert checked.ask("GET", "/api/batches")["batches"]
+    told = checked.ask("GET", "/api/batches/{bid}", bid=bid)
+    assert told["failed_jobs"] == [job_id]
+    assert told["callbacks"]["complete"]["job_id"]
+    checked.ask("GET", "/api/batches/{bid}", 404, bid="b-unknown")
 
 
 def _ask_of_tracks(checked: Checked) -> None:
