@@ -21,6 +21,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from tests.browser import campaign
 from tests.system.fwp import Client, Job, job
 from tests.system.server import Server
 
@@ -99,6 +100,7 @@ class Shop:
             self._fail(client)
             self._schedule(client)
             self._queue(client)
+            campaign.push(client)
 
     def __enter__(self) -> Shop:
         return self
@@ -114,6 +116,7 @@ class Shop:
             client = self.workers[name] = worker(self.server, name)
             for _ in range(self.dice.randint(1, 3)):
                 client.fetch(*queues)
+        campaign.work(self.workers["web-1.shop.example"])
 
     def _fail(self, client: Client) -> None:
         """Jobs that failed: some once, some several times, some for good."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tests.browser.chromium import Browser
 
-# The tabs, which an empty server has, too
+# The tabs, and what is one click from them, which an empty server has, too
 EMPTY = {
     "dashboard": "/",
     "queues": "/queues",
@@ -15,6 +16,9 @@ EMPTY = {
     "retries": "/retries",
     "dead": "/dead",
     "busy": "/busy",
+    "batches": "/batches",
+    "tracking": "/tracking",
+    "locks": "/locks",
     "backups": "/backups",
     "debug": "/debug",
 }
@@ -35,3 +39,37 @@ def job_page(browser: Browser, place: str) -> str:
     link = browser.one("main tbody a[href*='/jobs/']")
     href: str = browser.js("return new URL(arguments[0].href).pathname", link)
     return href
+
+
+def batch_page(browser: Browser, title: str) -> str:
+    """The address of the page of the batch with this description."""
+    browser.open("/batches")
+    link = browser.link(title)
+    assert link is not None
+    href: str = browser.js("return new URL(arguments[0].href).pathname", link)
+    return href
+
+
+def held_page(browser: Browser) -> str:
+    """The address of the page of a tracked job that is being worked."""
+    browser.open("/busy/jobs?jobtype=VideoEncode")
+    link = browser.one("main tbody a[href*='/jobs/']")
+    href: str = browser.js("return new URL(arguments[0].href).pathname", link)
+    return href
+
+
+def ended_page(browser: Browser) -> str:
+    """The address of the page of a tracked job that is done."""
+    browser.open("/tracking")
+    link = browser.one("a", browser.row("Success"))
+    href: str = browser.js("const url = new URL(arguments[0].href); return url.pathname + url.search", link)
+    return href
+
+
+# Pages whose addresses have to be found first
+OTHERS: dict[str, Callable[[Browser], str]] = {
+    "batch": lambda browser: batch_page(browser, "Summer sale"),
+    "batch-over": lambda browser: batch_page(browser, "Spring sale"),
+    "job-tracked": held_page,
+    "job-ended": ended_page,
+}

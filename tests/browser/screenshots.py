@@ -20,7 +20,7 @@ from pathlib import Path
 
 from tests.browser.chromium import PHONE, WIDE, Browser
 from tests.browser.lifelike import Shop, grow_old
-from tests.browser.pages import EMPTY, PAGES, job_page
+from tests.browser.pages import EMPTY, OTHERS, PAGES, job_page
 from tests.system.fwp import job
 from tests.system.server import Server
 
@@ -171,6 +171,9 @@ def _of_a_shop(
                 name = f"job-of-{place.replace('/', '-')}"
                 if wanted(name):
                     pictures.page(name, job_page(browser, f"/{place}"))
+            for name, address in OTHERS.items():
+                if wanted(name):
+                    pictures.page(name, address(browser))
             for name, step in STEPS.items():
                 if wanted(name):
                     browser.size(*WIDE)

@@ -10,14 +10,14 @@ import pytest
 from tests.browser.accessibility import ACCESSIBILITY
 from tests.browser.conftest import MakeServer
 from tests.browser.lifelike import Shop
-from tests.browser.pages import PAGES, job_page
+from tests.browser.pages import OTHERS, PAGES, job_page
 from tests.system.server import Server
 
 if TYPE_CHECKING:
     from tests.browser.chromium import Browser
 
 JOBS = {"job-queued": "/queues/default", "job-retry": "/retries", "job-scheduled": "/scheduled", "job-dead": "/dead"}
-EVERY_PAGE = [*PAGES, *JOBS]
+EVERY_PAGE = [*PAGES, *JOBS, *OTHERS]
 WIDE, PHONE, SMALLEST = (1280, 900), (390, 844), (320, 640)
 
 # What sticks out of the window, unless something around it scrolls by itself.
@@ -51,7 +51,10 @@ def server(make_server: MakeServer) -> Iterator[Server]:
 
 def look_at(browser: Browser, name: str) -> None:
     """Open a page by its name."""
-    browser.open(PAGES[name] if name in PAGES else job_page(browser, JOBS[name]))
+    if name in OTHERS:
+        browser.open(OTHERS[name](browser))
+    else:
+        browser.open(PAGES[name] if name in PAGES else job_page(browser, JOBS[name]))
 
 
 @pytest.mark.parametrize("name", EVERY_PAGE)
@@ -75,6 +78,7 @@ def test_a_page_reads_from_right_to_left_in_arabic(browser: Browser, name: str) 
         "queue",
         "api",
         *JOBS,
+        *OTHERS,
     )
     assert browser.js(STICKING_OUT, WIDE[0]) == []
     assert browser.js(ACCESSIBILITY) == []
@@ -92,7 +96,9 @@ def test_a_page_fits_a_phone(browser: Browser, name: str) -> None:
 
 
 @pytest.mark.parametrize("width", [*range(800, 1300, 60), 1201])
-@pytest.mark.parametrize("name", ["queues", "scheduled", "retries", "busy", "search"])
+@pytest.mark.parametrize(
+    "name", ["queues", "scheduled", "retries", "busy", "search", "batches", "tracking", "locks", "batch"]
+)
 def test_a_table_fits_windows_of_any_width(browser: Browser, name: str, width: int) -> None:
     browser.size(width, 900)
     look_at(browser, name)

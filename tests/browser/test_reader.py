@@ -20,6 +20,8 @@ PASSWORD, READ_ONLY = "operate-it", "look-at-it"
 SENT = {
     "/queues": {"action": "remove", "queue": "mailers"},
     "/busy": {"action": "terminate", "wid": "*"},
+    "/busy/stop": {"id": "1", "since": "0.0", "confirmed": "1"},
+    "/locks/release": {"id": "1", "confirmed": "1"},
     "/jobs/change": {"place": "retries", "action": "delete", "id": "1"},
     "/bulk": {"place": "retries", "action": "delete"},
     "/push": {"jobtype": "Pushed", "queue": "default", "args": "[]"},

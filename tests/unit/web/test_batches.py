@@ -132,7 +132,7 @@ def test_the_callbacks_are_shown_from_waiting_to_done(stock):
     def states() -> list[str]:
         page = ask(stock.house, f"/batches/{bid}").page
         return [
-            row[2].strip() for row in page.rows if len(row) == 4 and row[0].strip().startswith(("Com", "Suc", "Dea"))
+            row[1].strip() for row in page.rows if len(row) == 5 and row[0].strip().startswith(("Com", "Suc", "Dea"))
         ]
 
     assert states() == ["Waiting", "Waiting", "Waiting"]
