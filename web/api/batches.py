@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from faktory_tw.features.batch_views import BatchView
@@ -26,9 +27,9 @@ async def list_batches(visit: Visit) -> Answer:
     parent = visit.text("parent", most=_MOST_BID)
     if parent:
         _known(visit, parent)
-        views = found.children(parent, after, limit + 1)
-    else:
-        views = found.page(after, limit + 1)
+    views: list[BatchView] = []
+    page = partial(found.children, parent) if parent else found.page
+    await visit.run(batches.gathered(page, after, limit + 1, views))
     more = str(views[limit - 1].number) if len(views) > limit else None
     return answer({"batches": [_told(view) for view in views[:limit]], "size": len(found), "next": more})
 

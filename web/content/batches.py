@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from faktory_tw.features.batch_views import BatchView
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 KINDS = ("complete", "success", "death")
 _NAME_CHARACTERS = 200
 _MOST_ANCESTORS = 6  # shown; a chain may have thousands
+_SLICE = 20  # batches read in one turn
 _MOST_GRANDCHILDREN = 5  # shown of each child
 
 
@@ -125,10 +127,22 @@ def ancestors(found: Batches, view: BatchView) -> tuple[list[BatchLine], bool]:
     return above[::-1], bool(parent)
 
 
-def branches(found: Batches, views: list[BatchView]) -> list[Branch]:
-    """Child batches with their own children."""
-    told = []
+def branches(found: Batches, views: list[BatchView], told: list[Branch]) -> Iterator[None]:
+    """Put child batches with their own children into ``told``, one at each step."""
     for view in views:
         below = [line(child) for child in found.children(view.bid, None, _MOST_GRANDCHILDREN)] if view.children else []
         told.append(Branch(line(view), below, max(view.children - len(below), 0)))
-    return told
+        yield
+
+
+def gathered(
+    page: Callable[[int | None, int], list[BatchView]], mark: int | None, count: int, found: list[BatchView]
+) -> Iterator[None]:
+    """Put so many batches behind a mark into ``found``, some at each step: the callbacks of each may have 200 KiB."""
+    while len(found) < count:
+        views = page(mark, min(count - len(found), _SLICE))
+        found += views
+        if len(views) < _SLICE:
+            return
+        mark = views[-1].number
+        yield

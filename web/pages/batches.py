@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 from faktory_tw.features.batch_views import BatchView
 
@@ -25,7 +26,8 @@ async def show_batches(visit: Visit) -> Answer:
     if bid:
         return Redirect(f"/batches/{_known(visit, bid).bid}")
     before = cursors.numbered(visit)
-    views = found.roots(before, _ROWS + 1)
+    views: list[BatchView] = []
+    await visit.run(batches.gathered(found.roots, before, _ROWS + 1, views))
     return Page(
         "batches/list.html",
         lines=[batches.line(view) for view in views[:_ROWS]],
@@ -41,13 +43,16 @@ async def show_batch(visit: Visit, bid: str) -> Answer:
     view = _known(visit, bid)
     above, more_above = batches.ancestors(found, view)
     after = cursors.numbered(visit)
-    children = found.children(view.bid, after, _CHILDREN + 1)
+    children: list[BatchView] = []
+    branches: list[batches.Branch] = []
+    await visit.run(batches.gathered(partial(found.children, view.bid), after, _CHILDREN + 1, children))
+    await visit.run(batches.branches(found, children[:_CHILDREN], branches))
     return Page(
         "batches/batch.html",
         batch=batches.line(view),
         above=above,
         more_above=more_above,
-        branches=batches.branches(found, children[:_CHILDREN]),
+        branches=branches,
         more=children[_CHILDREN - 1].number if len(children) > _CHILDREN else None,
         begun=after is not None,
         failed=await _failed(visit, found.failed_jobs(view.bid, _FAILED)),

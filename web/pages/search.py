@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ..answers import Answer, Page, Redirect
-from ..content import criteria, listing
+from ..content import batches, criteria, listing, tracks
 from ..content.places import KINDS
 from ..look import links
 from ..routes import page
@@ -30,7 +32,19 @@ async def jobs(visit: Visit) -> Answer:
         wanted=wanted,
         asked=listing.asked(shown, wanted) if shown is not None else {},
         kinds=KINDS,
+        **_named(visit, wanted),
     )
+
+
+def _named(visit: Visit, wanted: criteria.Criteria) -> dict[str, Any]:
+    """A batch and a track that have this very name: one of an ended job is found by no search for jobs."""
+    batch = batches.batches(visit).get(wanted.match) if wanted.match else None
+    name = wanted.jid or wanted.match
+    track = tracks.tracking(visit).get(name) if name else None
+    return {
+        "batch": None if batch is None else batches.line(batch),
+        "track": None if track is None else tracks.line(track),
+    }
 
 
 ROUTES = (page("/search", search), page("/jobs", jobs))

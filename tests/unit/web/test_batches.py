@@ -189,6 +189,14 @@ def test_what_is_gone_is_counted_among_the_failed(stock):
     assert "1 of them is gone" in page.text
 
 
+def test_the_search_of_each_page_finds_a_batch(stock):
+    browser = Browser(stock.house)
+    bid = begin(stock, "Import of May")
+    page = browser.follow(browser.get(f"/search?q={bid}")).page
+    assert "There is a batch of this ID" in page.text
+    assert f"/batches/{bid}" in page.links
+
+
 def test_many_failed_jobs_are_listed_in_part(stock):
     bid = begin(stock)
     stock.retries(60, custom={"bid": bid})

@@ -173,3 +173,13 @@ def test_the_api_tells_one_track_with_its_result(stock):
         assert b'"result":1.1' in answer.body
     assert b'"result"' not in ask(stock.house, "/api/tracking").body
     assert ask(stock.house, "/api/tracking/unknown").status == 404
+
+
+def test_the_search_of_each_page_finds_the_track_of_an_ended_job(stock):
+    browser = Browser(stock.house)
+    [job_id] = tracked(stock)
+    finish(stock, "jid-00001")
+    page = browser.follow(browser.get("/search?q=jid-00001")).page
+    assert "There is a tracked job of this ID" in page.text
+    assert f"/jobs/{job_id}?jid=jid-00001" in page.links
+    assert "tracked job of this ID" not in browser.follow(browser.get("/search?q=jid-0000")).page.text
