@@ -16,6 +16,7 @@ from typing import Annotated, ClassVar
 import msgspec
 from msgspec import Meta
 
+from faktory_tw.core.backoff import time_of_retry
 from faktory_tw.core.job import DEFAULT_QUEUE, Payload, parse_folded, parse_job, parse_jobs, wire_form
 from faktory_tw.core.manager import Reservation
 from faktory_tw.core.retry import FailureReport
@@ -54,6 +55,7 @@ class _Fail(msgspec.Struct, gc=False):
     errtype: str | None = None
     message: str | None = None
     backtrace: list[str] | None = None
+    retry_after: msgspec.Raw = msgspec.Raw(b"")
 
 
 class _Beat(msgspec.Struct, gc=False):
@@ -277,7 +279,8 @@ class Session:
             raise CommandError(f"invalid FAIL {_quoted(argument)}") from None
         if not failed.jid:
             raise CommandError("missing JID")
-        report = FailureReport(failed.errtype, failed.message, failed.backtrace)
+        retry_at = time_of_retry(failed.retry_after, self.server.clock.time()) if failed.retry_after else None
+        report = FailureReport(failed.errtype, failed.message, failed.backtrace, retry_at)
         self.server.manager.fail(failed.jid, self.wid, report)
         return ACKNOWLEDGED
 

@@ -278,7 +278,8 @@ class JobManager:
             self._store.batch.remove(job.id)
             self.facts.discarded(job)
             return
-        failure, retry_at = next_failure(job.failure, job.retry, report, now, self._random)
+        backoff = job.marks.backoff if job.marks is not None else None
+        failure, retry_at = next_failure(job.failure, job.retry, report, now, self._random, backoff)
         place, at = (Place.DEAD, now + DEAD_SECONDS) if retry_at is None else (Place.RETRIES, retry_at)
         self.put_into_set(job.id, place, at, job.enqueued_at, failure)
         if place is Place.DEAD:

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Raw
 
+from faktory_tw.core.backoff import LONGEST_DELAY, MOST_DELAYS, Backoff, Delays
 from faktory_tw.times import DAY_SECONDS
 from faktory_tw.wire import CommandError
 
@@ -29,6 +30,7 @@ class Marks(msgspec.Struct, gc=False):
     track: bool | int | None = None
     bid: str | None = None
     callback_of: str | None = msgspec.field(default=None, name="_bid")
+    backoff: Backoff | Delays | None = None
 
 
 _SECONDS = "a number of seconds above 0, and 100 years at most"
@@ -40,6 +42,11 @@ _MEANT = {
     "track": "1 or 0",
     "bid": "the bid that BATCH NEW returned",
     "_bid": "the bid of the batch whose callback it is",
+    "backoff": (
+        'an object such as {"type":"exponential","base":10,"cap":3600,"jitter":0.2}, of type constant, linear or'
+        " exponential, where cap and jitter (0 to 1) may be left out, or a list such as [10,60,300] of"
+        f" {MOST_DELAYS} at most; in seconds, from 0 to {LONGEST_DELAY}"
+    ),
 }
 _NONE = Marks()
 _decode = msgspec.json.Decoder(Marks | None).decode

@@ -1,4 +1,4 @@
-"""What follows a failure: how it is recorded, when the job is tried again, and when it is given up."""
+"""What follows a failure: how it is recorded, and whether the job is tried again or given up."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from faktory_tw.core.backoff import Backoff, backoff_seconds
 from faktory_tw.core.job import Failure, decode_failure, encode_failure
 from faktory_tw.times import DAY_SECONDS, rfc3339
 
@@ -15,32 +16,29 @@ MAXIMUM_MESSAGE_BYTES = 1000
 MAXIMUM_BACKTRACE_LINES = 50
 UNKNOWN = "unknown"
 _MOST_RETRIES = 2**31  # a client may push a job with any record
-_LONGEST_SECONDS = 100 * 365 * DAY_SECONDS
 
 
 class FailureReport(msgspec.Struct, gc=False):
-    """What a worker said of a failed job."""
+    """What a worker said of a failed job. ``retry_at``: when it wants it to be tried again, in seconds since the epoch."""
 
     errtype: str | None = None
     message: str | None = None
     backtrace: list[str] | None = None
-
-
-def backoff_seconds(retry_count: int, random: Callable[[int], int]) -> int:
-    """Seconds until the next try: ``count^4 + 15 + rand(30) * (count + 1)``, as Faktory documents it.
-
-    The first failure, count 0, waits 15 to 44 s; 25 of them span three weeks. ``random(n)`` gives 0 to n - 1.
-    """
-    return min(int(retry_count**4) + 15 + random(30) * (retry_count + 1), _LONGEST_SECONDS)
+    retry_at: float | None = None
 
 
 def next_failure(
-    before: bytes, retry: int, report: FailureReport, now: float, random: Callable[[int], int]
+    before: bytes,
+    retry: int,
+    report: FailureReport,
+    now: float,
+    random: Callable[[int], int],
+    backoff: Backoff | list[float] | None = None,
 ) -> tuple[bytes, float | None]:
     """The failure record after one more failure, and when to try again (None: never, the job is dead).
 
     ``before`` is the record of the failure before, or empty; ``retry`` the number of retries the job may have,
-    ``now`` seconds since the epoch.
+    ``now`` seconds since the epoch, ``backoff`` what the producer wished for.
     """
     failure = decode_failure(before)
     if failure is None:
@@ -56,7 +54,7 @@ def next_failure(
     count = failure.retry_count or 0
     if count >= retry:
         return encode_failure(failure), None
-    at = now + backoff_seconds(count, random)
+    at = now + backoff_seconds(backoff, count, random) if report.retry_at is None else report.retry_at
     failure.next_at = rfc3339(at)
     return encode_failure(failure), at
 

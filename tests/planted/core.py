@@ -278,7 +278,7 @@ AREA = Area(
         ),
         # -- failures --------------------------------------------------------------------------------------------------
         Fault("a job is tried once too often", "core/retry.py", "    if count >= retry:", "    if count > retry:"),
-        Fault("a back-off without chance", "core/retry.py", "random(30) * (retry_count + 1)", "15 * (retry_count + 1)"),
+        Fault("a back-off without chance", "core/backoff.py", "random(30) * (count + 1)", "15 * (count + 1)"),
         Fault("dead jobs are dropped a day early", "core/retry.py", "180 * DAY_SECONDS", "179 * DAY_SECONDS"),
         Fault("a cut text ends in half a character", "core/retry.py", '"utf-8", "ignore"', '"utf-8", "replace"'),
         Fault("a failure is not counted as processed", "core/history.py", "        self.processed += 1\n", ""),

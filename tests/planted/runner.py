@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.planted import backups, committer, core, features, operations, storage, tracking
+from tests.planted import backups, committer, core, features, operations, policies, storage, tracking
 from tests.planted.fault import Area, Fault
 
 AREAS: Mapping[str, Area] = {
@@ -23,6 +23,7 @@ AREAS: Mapping[str, Area] = {
     "features": features.AREA,
     "tracking": tracking.AREA,
     "operations": operations.AREA,
+    "policies": policies.AREA,
 }
 ROOT = Path(__file__).resolve().parent.parent.parent
 NOT_COPIED = shutil.ignore_patterns(".*", "node_modules", "__pycache__", "*.egg-info", "build")

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from faktory_tw.core.retry import DEAD_SECONDS, backoff_seconds, next_failure
+from faktory_tw.core.backoff import default_seconds
+from faktory_tw.core.retry import DEAD_SECONDS, next_failure
 from faktory_tw.storage.store import Place
 from faktory_tw.times import parse_rfc3339, rfc3339
 from faktory_tw.wire import CommandError
@@ -35,12 +36,12 @@ def record_of(before: bytes, retry: int, **said: Any) -> dict[str, Any]:
 @pytest.mark.parametrize("number", [0, 1, 29])
 def test_the_back_off_is_the_documented_formula(count: int, number: int) -> None:
     dice = Dice(number)
-    assert backoff_seconds(count, dice) == count**4 + 15 + number * (count + 1)
+    assert default_seconds(count, dice) == count**4 + 15 + number * (count + 1)
     assert dice.asked == [30]
 
 
 def test_25_retries_span_three_weeks() -> None:
-    seconds = sum(backoff_seconds(count, Dice(14)) for count in range(25))
+    seconds = sum(default_seconds(count, Dice(14)) for count in range(25))
     assert 20 * DAY < seconds < 22 * DAY
 
 
