@@ -33,7 +33,11 @@ from faktory_tw.systemd import Notifier
 
 def limits_of(settings: Settings) -> Limits:
     """The part of the settings that the job manager keeps to."""
-    return Limits(max_queue_size=settings.max_queue_size, reclaim_dead_workers=settings.reclaim_dead_workers)
+    return Limits(
+        max_queue_size=settings.max_queue_size,
+        reclaim_dead_workers=settings.reclaim_dead_workers,
+        policies=settings.queue_policies,
+    )
 
 
 class Operations:

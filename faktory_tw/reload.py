@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from faktory_tw.config import ConfigError, Settings
-from faktory_tw.config.keys import BY_FIELD, Setting
+from faktory_tw.config.keys import BY_FIELD, TABLES, Setting
 
 
 @dataclass(frozen=True)
@@ -40,12 +40,19 @@ def reload(current: Settings, read: Callable[[], Settings]) -> Reloaded:
         return Reloaded(current, [], [], str(error))
     changed = [setting for setting in BY_FIELD.values() if _differs(setting, current, fresh)]
     new = {setting.field: getattr(fresh, setting.field) for setting in changed if setting.reloads}
+    new.update((name, getattr(fresh, name)) for name in TABLES)
     return Reloaded(
         replace(current, **new),
-        [setting.name for setting in changed if setting.reloads],
+        [setting.name for setting in changed if setting.reloads] + list(_changed_tables(current, fresh)),
         [setting.name for setting in changed if not setting.reloads],
     )
 
 
 def _differs(setting: Setting, current: Settings, fresh: Settings) -> bool:
     return bool(getattr(current, setting.field) != getattr(fresh, setting.field))
+
+
+def _changed_tables(current: Settings, fresh: Settings) -> Iterator[str]:
+    for field, section in TABLES.items():
+        old, new = getattr(current, field), getattr(fresh, field)
+        yield from (f"{section}.{name}" for name in sorted({*old, *new}) if old.get(name) != new.get(name))

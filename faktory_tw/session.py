@@ -21,6 +21,7 @@ from faktory_tw.core.job import DEFAULT_QUEUE, Payload, parse_folded, parse_job,
 from faktory_tw.core.manager import Reservation
 from faktory_tw.core.retry import FailureReport
 from faktory_tw.core.waiting import Waiter
+from faktory_tw.core.weights import Weighted
 from faktory_tw.core.workers import State, Worker
 from faktory_tw.features.admin import Task
 from faktory_tw.features.batches import Batches
@@ -390,9 +391,10 @@ _fetches: dict[bytes, tuple[str, ...]] = {}
 def _queue_names(argument: bytes) -> tuple[str, ...]:
     """The queues of a FETCH, in order. Workers send the same line again and again, so the last few are remembered."""
     text = argument.decode("utf-8", "replace") if argument else DEFAULT_QUEUE
-    names = tuple(dict.fromkeys(text.split(" ")))
-    if len(names) > _MOST_QUEUES:
+    words = tuple(dict.fromkeys(text.split(" ")))
+    if len(words) > _MOST_QUEUES:
         raise CommandError(f"more than {_MOST_QUEUES} queues in one command")
+    names = Weighted.of(words) if ":" in text else words
     if len(_fetches) >= _REMEMBERED_FETCHES:
         _fetches.clear()
     if len(argument) < _MOST_QUOTED:

@@ -19,6 +19,7 @@ from faktory_tw.config import files, secrets
 from faktory_tw.config.files import Tree
 from faktory_tw.config.keys import BY_FIELD, BY_KEY, BY_OPTION, ENVIRONMENTS, MASK, MIB, Setting
 from faktory_tw.config.kinds import duration_seconds
+from faktory_tw.config.policies import Policies, read_policies, shown_name
 from faktory_tw.config.sections import check_sections
 
 DEFAULT_BINDING = "localhost:7419"
@@ -87,6 +88,7 @@ class Settings:
     max_line_bytes: int = 64 * MIB
     max_connections: int = 10_000
     max_queue_size: int = 0
+    queue_policies: Policies = field(default_factory=dict)  # by queue
     min_free_disk_bytes: int = 64 * MIB
     reclaim_dead_workers: bool = True
     web_password: str | None = field(default=None, repr=False)  # None: the same as of clients
@@ -248,6 +250,8 @@ class _Reading:
     def _take_files(self, tree: Tree) -> None:
         for setting, value, place in check_sections(tree, self.problems, self.warnings):
             self._take(setting, value, f"{place}: {setting.key}", place)
+        self._values["queue_policies"], places = read_policies(tree, self.problems)
+        self._origins.update(places)
 
     def _take_environ(self) -> None:
         text = self._environ.get("FAKTORY_BACKUP_FREQUENCY")
@@ -409,6 +413,12 @@ def _rows(loaded: Loaded) -> tuple[Row, ...]:
     return tuple(
         Row(setting.name, _told(setting, getattr(loaded.settings, name)), loaded.origins.get(name, "default"))
         for name, setting in BY_FIELD.items()
+    ) + tuple(
+        Row(
+            f"queues.{shown_name(name)}.{key}", value, loaded.origins.get(f"queues.{shown_name(name)}.{key}", "default")
+        )
+        for name, policy in loaded.settings.queue_policies.items()
+        for key, value in policy.told().items()
     )
 
 

@@ -333,6 +333,9 @@ SETTINGS = (
     ),
 )
 
+# The fields of `Settings` that hold what the operator gives names to, by the section it is in; SIGHUP changes all of it.
+TABLES = {"queue_policies": "queues"}
+
 BY_KEY = {setting.key: setting for setting in SETTINGS if setting.key}
 BY_FIELD = {setting.field: setting for setting in SETTINGS if not setting.key.endswith("password_file")}
 BY_OPTION = {setting.option: setting for setting in SETTINGS if setting.option}

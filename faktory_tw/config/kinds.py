@@ -123,14 +123,26 @@ def duration_seconds(value: Any) -> float:
     return -seconds if text.startswith("-") else seconds
 
 
-def whole_number(least: int) -> Kind:
-    """A whole number of at least ``least``."""
+def seconds(least: int, most: int) -> Kind:
+    """Whole seconds, as a number or as a duration."""
+
+    def read(value: Any) -> int:
+        given = value if isinstance(value, int) and not isinstance(value, bool) else duration_seconds(value)
+        if not least <= given <= most or given != int(given):
+            raise _must_be(f"{least} to {most} whole seconds", value)
+        return int(given)
+
+    return Kind(read)
+
+
+def whole_number(least: int, most: float = math.inf) -> Kind:
+    """A whole number from ``least`` to ``most``."""
 
     def read(value: Any) -> int:
         if isinstance(value, bool) or not isinstance(value, int):
             raise _must_be("a whole number", value)
-        if value < least:
-            raise _must_be(f"{least} or more", value)
+        if not least <= value <= most:
+            raise _must_be(f"{least} or more" if most == math.inf else f"{least} to {most}", value)
         return value
 
     def of_text(text: str) -> Any:

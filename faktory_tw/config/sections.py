@@ -15,7 +15,10 @@ _KNOWN_SECTIONS = (*SECTIONS, *_LATER)
 
 
 def check_sections(tree: Tree, problems: list[str], warnings: list[str]) -> Iterator[tuple[Setting, Any, str]]:
-    """Yield the settings that the files have, each with its value, unchecked, and its place ``file:line``."""
+    """Yield the settings that the files have, each with its value, unchecked, and its place ``file:line``.
+
+    What they say of single queues is left to ``policies``.
+    """
     for section, content in tree.values.items():
         place = tree.place(section)
         if section == "cron":
@@ -27,19 +30,23 @@ def check_sections(tree: Tree, problems: list[str], warnings: list[str]) -> Iter
         elif not isinstance(content, dict):
             problems.append(f"{place}: {section} must be a section: write [{section}] and its keys below it")
         else:
-            yield from _check_keys(tree, section, content, problems, warnings)
+            yield from _check_keys(tree, section, content, problems)
 
 
 def _check_keys(
-    tree: Tree, section: str, content: dict[str, Any], problems: list[str], warnings: list[str]
+    tree: Tree, section: str, content: dict[str, Any], problems: list[str]
 ) -> Iterator[tuple[Setting, Any, str]]:
     for name, value in content.items():
         place = tree.place(section, name)
         setting = BY_KEY.get(f"{section}.{name}")
-        if setting is not None:
+        if section == "queues" and isinstance(value, dict):
+            if setting is not None:
+                problems.append(
+                    f"{place}: {setting.key} is the setting for all queues: write {name} = … below [queues]; a queue of"
+                    " this name can have no table of its own"
+                )
+        elif setting is not None:
             yield setting, value, place
-        elif section == "queues" and isinstance(value, dict):
-            warnings.append(f"{place}: [queues.{name}] is not used yet")
         else:
             problems.append(f"{place}: {_unknown_key(section, name)}")
 
@@ -88,7 +95,8 @@ def _unknown_key(section: str, name: str) -> str:
     for other, keys in SECTIONS.items():
         if name in keys:
             return f"unknown key {name} in [{section}]; it belongs below [{other}]"
-    return f"unknown key {name} in [{section}]; its keys are {', '.join(SECTIONS[section])}"
+    known = f"unknown key {name} in [{section}]; its keys are {', '.join(SECTIONS[section])}"
+    return f"{known}, and tables such as [queues.mail]" if section == "queues" else known
 
 
 def nearest(name: str, choices: Iterable[str]) -> str | None:

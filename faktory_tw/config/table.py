@@ -7,6 +7,7 @@ import textwrap
 from collections.abc import Mapping
 
 from faktory_tw.config.keys import SETTINGS, Setting
+from faktory_tw.config.policies import POLICY_SETTINGS
 
 
 def default_text(setting: Setting, defaults: Mapping[str, object]) -> str:
@@ -24,7 +25,7 @@ def settings_table(defaults: Mapping[str, object]) -> str:
     widths = (32, 19, 60, 6)
     rule = " ".join("=" * width for width in widths)
     lines = [rule, _row(("Key in the files", "Default", "Meaning", "SIGHUP"), widths)[0], rule]
-    for setting in SETTINGS:
+    for setting in (*SETTINGS, *POLICY_SETTINGS):
         ways = [f"-{setting.letter}"] if setting.letter else []
         ways += [f"--{setting.option}"] if setting.option else []
         named = " Option " + ", ".join(f"``{way}``" for way in ways) + "." if ways else ""

@@ -17,6 +17,7 @@ from typing import Annotated, TypeVar
 import msgspec
 from msgspec import Meta, Raw
 
+from faktory_tw.config.policies import QueuePolicy
 from faktory_tw.core.marks import Marks, kept_marks
 from faktory_tw.storage.store import JobRow
 from faktory_tw.times import parse_rfc3339, rfc3339
@@ -284,6 +285,17 @@ def complete(payload: Payload, now: float) -> bytes:
         elif custom[:1] != b"{":
             raise CommandError("invalid JSON: custom must be an object")
     return _encode(payload)
+
+
+def fill(payload: Payload, policy: QueuePolicy) -> int:
+    """Give a job what it was pushed without, as its queue says. Returns the priority that it has without one.
+
+    ``retry`` and ``reserve_for`` are told the worker, who goes by them; a priority is not, as always.
+    """
+    if payload.retry is None:
+        payload.retry = policy.retry
+    payload.reserve_for = payload.reserve_for or policy.reserve_for
+    return policy.priority or DEFAULT_PRIORITY
 
 
 def with_priority(body: bytes, priority: int) -> bytes:

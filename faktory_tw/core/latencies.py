@@ -42,7 +42,7 @@ class HeadTimes:
     def states(self, queues: Iterable[Queue], now: float) -> list[QueueState]:
         """These queues, after one slice of reading. ``now`` is in seconds since the epoch."""
         heads = [(queue, queue.peek()) for queue in queues]
-        times = self._times([head[0] for _, head in heads if head])
+        times = self.enqueued_at([head[0] for _, head in heads if head], reads=True)
         return [
             QueueState(
                 queue.name,
@@ -53,7 +53,8 @@ class HeadTimes:
             for queue, head in heads
         ]
 
-    def _times(self, ids: Sequence[int]) -> dict[int, float]:
+    def enqueued_at(self, ids: Sequence[int], reads: bool) -> dict[int, float]:
+        """When these jobs were enqueued, those that are known, after one slice of reading unless nothing is to be read."""
         times: dict[int, float] = {}
         unknown = []
         for job_id in ids:
@@ -63,7 +64,8 @@ class HeadTimes:
                 unknown.append(job_id)
             else:
                 times[job_id] = at
-        times.update(self._read(unknown))
+        if reads:
+            times.update(self._read(unknown))
         return times
 
     def _read(self, ids: Sequence[int]) -> dict[int, float]:

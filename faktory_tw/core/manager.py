@@ -12,7 +12,7 @@ outside the core reaches into the containers: what the protocol and the web ask 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import copy
 
 from faktory_tw.core import job as jobs
@@ -27,6 +27,7 @@ from faktory_tw.core.job import Job, Payload
 from faktory_tw.core.latencies import HeadTimes, QueueState
 from faktory_tw.core.loading import Loader
 from faktory_tw.core.marks import pushed_marks
+from faktory_tw.core.policies import QueuePolicies
 from faktory_tw.core.queues import Queue
 from faktory_tw.core.reservations import Reservation, Reservations
 from faktory_tw.core.retry import DEAD_SECONDS, FailureReport, next_failure
@@ -36,6 +37,7 @@ from faktory_tw.core.tasks import Clock, Limits
 from faktory_tw.core.timed import TimedSet
 from faktory_tw.core.views import Views
 from faktory_tw.core.waiting import Waiter
+from faktory_tw.core.weights import Weighted
 from faktory_tw.core.workers import State, Worker, Workers
 from faktory_tw.storage.store import Batch, JobRecord, JobRow, Place, PlaceRecord, QueueRecord, Store
 from faktory_tw.wire import CommandError
@@ -67,6 +69,7 @@ class JobManager:
         self.working = Reservations()
         self._cache = JobCache(self._limits.cache_bytes, store.read)
         self._head_times = HeadTimes(self._cache, store.read)
+        self.policies = QueuePolicies(self._limits, self._head_times.enqueued_at)
         self.observer: Observer | None = None
         self._deliveries = Deliveries(self, store, self._cache, clock)
         self._duties = Duties(self, store, clock, self._limits.reclaim_dead_workers)
@@ -86,6 +89,7 @@ class JobManager:
         """Keep to other limits from now on; the size of the cache stays."""
         self._limits = limits
         self._duties.reclaims = limits.reclaim_dead_workers
+        self.policies.change(limits, self._queues)
 
     # -- start ---------------------------------------------------------------------------------------------------
 
@@ -94,7 +98,7 @@ class JobManager:
         contents = self._store.contents()
         self._next_id = contents.next_id
         for name, paused, floor in contents.queues:
-            self._queues[name] = Queue(name, floor, paused)
+            self._queues[name] = self.policies.new_queue(name, floor, paused)
         self.history.load(contents.days)
         self.workers.load(contents.workers, self._clock.monotonic())
         loader = Loader(self._store, self._queues, self._sets)
@@ -130,11 +134,13 @@ class JobManager:
         queue = self._queues.get(name)
         if queue is None:
             jobs.check_queue_name(name)
-        if self.refuse_pushes or self._limits.max_queue_size:
-            self._check_room(name, None if own else queue)
+        policy = self._limits.policies.get(name) if self._limits.policies else None
+        if self.refuse_pushes or self._limits.max_queue_size or policy is not None:
+            self._check_room(None if own else queue)
         if now is None:
             now = self._clock.time()
         failure = jobs.pushed_failure(payload) if payload.failure else b""
+        default_priority = jobs.DEFAULT_PRIORITY if policy is None else jobs.fill(payload, policy)
         body = jobs.complete(payload, now)
         arrival = self._checked_by_features(payload, now, at, own) if payload.custom else None
         self.pushed += 1
@@ -144,7 +150,7 @@ class JobManager:
             self.facts.pushed(job_id, arrival)
         priority = payload.priority
         if priority is None or not 1 <= priority <= jobs.HIGHEST_PRIORITY:
-            priority = jobs.DEFAULT_PRIORITY
+            priority = default_priority
         if at is not None and at > now:
             self._store.batch.add(JobRecord(job_id, name, priority, at, None, body))
             if failure:
@@ -184,15 +190,14 @@ class JobManager:
         self.facts.check_push(arrival)
         return arrival
 
-    def _check_room(self, name: str, queue: Queue | None) -> None:
+    def _check_room(self, queue: Queue | None) -> None:
         if self.refuse_pushes:
             raise CommandError(self.refuse_pushes)
-        limit = self._limits.max_queue_size
-        if limit and queue is not None and len(queue) >= limit:
-            raise CommandError(f"{name} is too large, currently {len(queue)}, max size is {limit}")
+        if queue is not None:
+            self.policies.check_room(queue)
 
     def _create_queue(self, name: str, floor: int) -> Queue:
-        queue = self._queues[name] = Queue(name, floor)
+        queue = self._queues[name] = self.policies.new_queue(name, floor)
         self._store.batch.queues[name] = QueueRecord(name, False, floor)
         return queue
 
@@ -208,10 +213,13 @@ class JobManager:
     # -- commands of workers -------------------------------------------------------------------------------------
 
     def fetch(self, names: Sequence[str], worker: Worker | None) -> Reservation | None:
-        """The next job of the first of these queues that has one, reserved for the worker. None when none has."""
+        """The next job of the first of these queues that has one, reserved for the worker. None when none has.
+
+        If they have weights, it is drawn which one is the first.
+        """
         if worker is not None and worker.state is not State.RUNNING:
             return None
-        for name in names:
+        for name in names if names.__class__ is tuple else self._in_order(names):
             queue = self._queues.get(name)
             if queue is not None and not queue.paused:
                 job = self._deliveries.next_job(queue)
@@ -221,6 +229,9 @@ class JobManager:
                         self.facts.fetched(job)
                     return reservation
         return None
+
+    def _in_order(self, names: Sequence[str]) -> Iterable[str]:
+        return names.drawn(self._queues, self._random) if isinstance(names, Weighted) else names
 
     def wait(
         self, names: Sequence[str], worker: Worker | None, deliver: Callable[[Reservation | None], bool]

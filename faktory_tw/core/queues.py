@@ -15,6 +15,8 @@ from itertools import islice
 
 from sortedcontainers import SortedDict
 
+from faktory_tw.core.aging import Aging
+
 _CHUNK = 4096
 
 
@@ -148,14 +150,18 @@ class Fifo:
 
 
 class Queue:
-    """A named queue. ``floor`` is the first position that belongs to it and not to a removed queue of that name."""
+    """A named queue. ``floor`` is the first position that belongs to it and not to a removed queue of that name.
 
-    __slots__ = ("name", "floor", "paused", "_priorities", "_order", "_by_priority")
+    With an ``aging`` a job that has waited long enough comes before one of a higher priority.
+    """
+
+    __slots__ = ("name", "floor", "paused", "aging", "_priorities", "_order", "_by_priority")
 
     def __init__(self, name: str, floor: int, paused: bool = False) -> None:
         self.name = name
         self.floor = floor
         self.paused = paused
+        self.aging: Aging | None = None
         self._priorities: SortedDict[int, Fifo] = SortedDict()  # minus the priority -> ids
         self._order: list[Fifo] = []  # its values: highest priority first
         self._by_priority: dict[int, Fifo] = {}
@@ -177,13 +183,21 @@ class Queue:
 
     def first(self) -> Fifo | None:
         """The jobs of the highest priority there is; its head is the one whose turn it is. None when there is none."""
+        if self.aging is not None:
+            return self.aging.first(self.fifos(), reads=True)
         for fifo in self._order:
             if fifo.head:
                 return fifo
         return None
 
     def peek(self, count: int = 1) -> list[int]:
-        """The jobs whose turn comes next: at least one unless the queue is empty, ``count`` at most."""
+        """The jobs whose turn comes next: at least one unless the queue is empty, ``count`` at most.
+
+        With an aging it is the next one as far as that is known without reading, and those behind it of its priority.
+        """
+        if self.aging is not None:
+            fifo = self.aging.first(self.fifos(), reads=False)
+            return [] if fifo is None else fifo.peek(count)
         for fifo in self._order:
             if fifo.head:
                 return fifo.peek(count)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
+
+from faktory_tw.config.policies import Policies
 
 MOST_RECORDS = 20_000  # records in the open batch beyond which what is done in slices waits for the disk
 
@@ -20,11 +22,12 @@ class Clock(Protocol):
 
 @dataclass
 class Limits:
-    """What an operator may set. ``max_queue_size`` 0 is no limit."""
+    """What an operator may set. ``max_queue_size`` 0 is no limit; ``policies`` is by queue, which need not exist."""
 
     max_queue_size: int = 0
     cache_bytes: int = 16 * 1024 * 1024
     reclaim_dead_workers: bool = True
+    policies: Policies = field(default_factory=dict)
 
 
 class TaskCounter:

@@ -8,6 +8,7 @@ import pytest
 
 from faktory_tw.config import defaults
 from faktory_tw.config.keys import SETTINGS
+from faktory_tw.config.policies import POLICY_SETTINGS
 from faktory_tw.config.table import settings_table
 
 README = Path(__file__).parents[3] / "README.rst"
@@ -45,8 +46,9 @@ def test_the_table_has_a_row_for_every_setting_and_fits_the_page() -> None:
             rows.append(parts)
         else:
             rows[-1] = [f"{above} {part}".strip() for above, part in zip(rows[-1], parts, strict=True)]
-    assert [row[0] for row in rows] == [f"``{each.key}``" if each.key else "(not in files)" for each in SETTINGS]
-    for setting, row in zip(SETTINGS, rows, strict=True):
+    settings = (*SETTINGS, *POLICY_SETTINGS)
+    assert [row[0] for row in rows] == [f"``{each.key}``" if each.key else "(not in files)" for each in settings]
+    for setting, row in zip(settings, rows, strict=True):
         assert row[3] == ("yes" if setting.reloads else "no")
         for way in (setting.option and f"``--{setting.option}``", setting.variable and f"``{setting.variable}``"):
             assert way in row[2]

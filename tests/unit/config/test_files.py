@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from faktory_tw.config.files import Document, Tree, read
+from faktory_tw.config.policies import QueuePolicy, read_policies
 from faktory_tw.config.sections import check_sections
 
 Write = Callable[..., Path]
@@ -62,14 +63,11 @@ def test_files_are_read_in_alphabetical_order_and_only_those_of_toml(tmp_path: P
 
 
 def test_different_tables_of_different_files_are_one_configuration(tmp_path: Path, write: Write) -> None:
-    write("[queues.mail]\nsize = 1\n[faktory]\nmax_connections = 1")
-    write("[queues]\nmax_size = 2\n[queues.other]\nsize = 1", "b.toml")
-    values, warnings = found(tmp_path)
-    assert values == {"faktory.max_connections": 1, "queues.max_size": 2}
-    assert [warning.split(": ")[1] for warning in warnings] == [
-        "[queues.mail] is not used yet",
-        "[queues.other] is not used yet",
-    ]
+    write("[queues.mail]\nretry = 1\n[faktory]\nmax_connections = 1")
+    write("[queues]\nmax_size = 2\n[queues.other]\nretry = 2", "b.toml")
+    assert found(tmp_path) == ({"faktory.max_connections": 1, "queues.max_size": 2}, [])
+    policies, _ = read_policies(read(tmp_path, []), [])
+    assert policies == {"mail": QueuePolicy(retry=1), "other": QueuePolicy(retry=2)}
 
 
 def test_a_mark_of_the_byte_order_and_lines_of_windows_are_no_mistake(tmp_path: Path, write: Write) -> None:
@@ -167,7 +165,10 @@ def test_arrays_of_tables_add_up_with_the_tables_in_them(tmp_path: Path, write: 
         ("\n[faktory]\n\nbindings = 1", "4: unknown key bindings in [faktory]; did you mean binding?"),
         ("[statsd]\nbuffer_size = 1", "2: unknown key buffer_size in [statsd]; did you mean bufferSize?"),
         ("[faktory]\nkeep = 1", "2: unknown key keep in [faktory]; it belongs below [backup]"),
-        ("[queues]\nbackpressure = 1", "2: unknown key backpressure in [queues]; its keys are max_size"),
+        (
+            "[queues]\nbackpressure = 1",
+            "2: unknown key backpressure in [queues]; its keys are max_size, and tables such as [queues.mail]",
+        ),
         ("binding = 1", "1: binding stands outside of every section; write it below [faktory]"),
         ("maxsize = 1", "1: maxsize stands outside of every section; write it below [queues]"),
         ("xyz = 1", "1: xyz stands outside of every section, and none has a key of this name"),
@@ -187,12 +188,11 @@ def test_a_section_or_key_that_does_not_exist_is_told_with_what_was_meant(
 
 
 def test_what_is_for_later_is_checked_and_said_to_be_unused(tmp_path: Path, write: Write) -> None:
-    path = write('[throttles]\nmail = { worker = 1 }\n[queues.mail]\nx = 1\n[[cron]]\nschedule = "* * * * *"')
+    path = write('[throttles]\nmail = { worker = 1 }\n\n\n[[cron]]\nschedule = "* * * * *"')
     values, warnings = found(tmp_path)
     assert values == {}
     assert warnings == [
         f"{path}:1: [throttles] is not used yet",
-        f"{path}:3: [queues.mail] is not used yet",
         f"{path}:5: [[cron]] is not used yet",
     ]
 

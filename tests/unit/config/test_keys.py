@@ -9,15 +9,18 @@ from typing import Any
 import pytest
 
 from faktory_tw.config import Settings, defaults
-from faktory_tw.config.keys import BY_FIELD, BY_KEY, BY_OPTION, DURABILITIES, SECTIONS, SETTINGS
+from faktory_tw.config.keys import BY_FIELD, BY_KEY, BY_OPTION, DURABILITIES, SECTIONS, SETTINGS, TABLES
 from faktory_tw.config.kinds import duration_seconds
+from faktory_tw.config.policies import POLICY_SETTINGS, QueuePolicy
 from faktory_tw.config.table import default_text
 from faktory_tw.storage import sqlite
 from faktory_tw.tap import Options
 
 
 def test_every_field_of_the_settings_is_in_the_table() -> None:
-    assert {setting.field for setting in SETTINGS} == {each.name for each in fields(Settings)} == set(BY_FIELD)
+    assert {setting.field for setting in SETTINGS} == set(BY_FIELD)
+    assert {each.name for each in fields(Settings)} == BY_FIELD.keys() | TABLES.keys()
+    assert {each.name for each in fields(QueuePolicy)} == {setting.field for setting in POLICY_SETTINGS}
 
 
 def test_every_setting_can_be_set_in_a_file_except_what_decides_which_files_are_read() -> None:

@@ -1,0 +1,55 @@
+"""What an operator says of queues: how long they may become, what jobs have that were pushed without it, and aging.
+
+A queue is said something of by its name, whether it exists or not: it applies from the next job on, and aging at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from faktory_tw.config.policies import QueuePolicy
+from faktory_tw.core.aging import Aging, EnqueuedAt
+from faktory_tw.core.queues import Queue
+from faktory_tw.core.tasks import Limits
+from faktory_tw.wire import CommandError
+
+_NOTHING = QueuePolicy()
+
+
+class QueuePolicies:
+    """The policies of one manager's queues. ``enqueued_at`` is that of :class:`HeadTimes`."""
+
+    def __init__(self, limits: Limits, enqueued_at: EnqueuedAt) -> None:
+        self._limits = limits
+        self._enqueued_at = enqueued_at
+
+    def change(self, limits: Limits, queues: Mapping[str, Queue]) -> None:
+        """Go by other limits from now on."""
+        named = {*self._limits.policies, *limits.policies}
+        self._limits = limits
+        for name in named.intersection(queues):
+            queues[name].aging = self._aging(name)
+
+    def of(self, name: str) -> QueuePolicy:
+        """What is said of a queue. Its ``max_size`` is that of all queues, unless it has one of its own."""
+        policy = self._limits.policies.get(name, _NOTHING)
+        limit = self._limits.max_queue_size
+        return replace(policy, max_size=limit) if limit and policy.max_size is None else policy
+
+    def check_room(self, queue: Queue) -> None:
+        """Refuse another job for a queue that is as long as it may be. Raises CommandError."""
+        policy = self._limits.policies.get(queue.name, _NOTHING)
+        limit = self._limits.max_queue_size if policy.max_size is None else policy.max_size
+        if limit and len(queue) >= limit:
+            raise CommandError(f"{queue.name} is too large, currently {len(queue)}, max size is {limit}")
+
+    def new_queue(self, name: str, floor: int, paused: bool = False) -> Queue:
+        """An empty queue; see there."""
+        queue = Queue(name, floor, paused)
+        queue.aging = self._aging(name)
+        return queue
+
+    def _aging(self, name: str) -> Aging | None:
+        seconds = self._limits.policies.get(name, _NOTHING).aging
+        return Aging(seconds, self._enqueued_at) if seconds else None
