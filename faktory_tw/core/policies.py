@@ -31,11 +31,12 @@ class QueuePolicies:
         for name in named.intersection(queues):
             queues[name].aging = self._aging(name)
 
-    def of(self, name: str) -> QueuePolicy:
-        """What is said of a queue. Its ``max_size`` is that of all queues, unless it has one of its own."""
+    def of(self, name: str) -> tuple[QueuePolicy, bool]:
+        """What applies to a queue, with the ``max_size`` of all queues unless it has its own; and whether it is special."""
         policy = self._limits.policies.get(name, _NOTHING)
         limit = self._limits.max_queue_size
-        return replace(policy, max_size=limit) if limit and policy.max_size is None else policy
+        whole = replace(policy, max_size=limit) if limit and policy.max_size is None else policy
+        return whole, policy is not _NOTHING
 
     def check_room(self, queue: Queue) -> None:
         """Refuse another job for a queue that is as long as it may be. Raises CommandError."""

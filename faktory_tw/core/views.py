@@ -12,6 +12,7 @@ from heapq import merge
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
+from faktory_tw.config.policies import QueuePolicy
 from faktory_tw.core.cache import JobCache
 from faktory_tw.core.queues import Fifo, Queue
 from faktory_tw.core.slices import Stride
@@ -34,13 +35,18 @@ Mark = tuple[float, int]
 
 
 class QueueView(NamedTuple):
-    """A queue: jobs in it, seconds since the next one was enqueued, and how many there are of which priority."""
+    """A queue: jobs in it, seconds since the next one was enqueued, and how many there are of which priority.
+
+    ``policy`` is what applies to it, ``special`` whether the operator says something of this very queue.
+    """
 
     name: str
     size: int
     paused: bool
     latency: float
     priorities: dict[int, int]
+    policy: QueuePolicy
+    special: bool
 
 
 class WorkerView(NamedTuple):
@@ -209,7 +215,8 @@ class Views:
             since = enqueued_at.get(head) if job is None else job.enqueued_at
             latency = max(now - (since or now), 0.0)
         priorities = {priority: len(fifo) for priority, fifo in queue.fifos() if len(fifo)}
-        return QueueView(queue.name, len(queue), queue.paused, latency, priorities)
+        policy, special = self._manager.policies.of(queue.name)
+        return QueueView(queue.name, len(queue), queue.paused, latency, priorities, policy, special)
 
     def worker(self, wid: str) -> WorkerView | None:
         """One worker; None when it is not connected."""

@@ -15,6 +15,7 @@ how far it is.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
 from typing import Any, ClassVar, Protocol
 
 import msgspec
@@ -327,14 +328,23 @@ def _time(seconds: float | None) -> str | None:
 
 
 def queue_view(view: QueueView) -> dict[str, Any]:
-    """A queue: its jobs, how long the next one has waited, in seconds, and how many there are of which priority."""
-    return {
+    """A queue: its jobs, how long the next one has waited, in seconds, and how many there are of which priority.
+
+    With a policy if one applies to it.
+    """
+    told: dict[str, Any] = {
         "name": view.name,
         "size": view.size,
         "paused": view.paused,
         "latency": round(view.latency, 3),
         "priorities": {str(priority): size for priority, size in view.priorities.items()},
     }
+    policy = {
+        name: value for name, value in asdict(view.policy).items() if value is not None and (value or name != "aging")
+    }
+    if policy:
+        told["policy"] = policy
+    return told
 
 
 def worker_view(view: WorkerView) -> dict[str, Any]:

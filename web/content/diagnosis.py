@@ -24,6 +24,7 @@ from typing import NamedTuple
 from faktory_tw import __version__
 from faktory_tw.config import Settings
 from faktory_tw.config.keys import BY_FIELD, MASK
+from faktory_tw.config.policies import shown_name
 from faktory_tw.metrics import Metrics
 from faktory_tw.server import SPOKEN_VERSION, Server, resident_kib
 from faktory_tw.times import rfc3339
@@ -279,6 +280,9 @@ def _settings(settings: Settings) -> Iterator[Fact]:
         else:
             told = str(value).lower() if isinstance(value, bool) else str(value)
         yield Fact(setting.name, told, name=True)
+    for name, policy in settings.queue_policies.items():
+        told = ", ".join(f"{key} = {value}" for key, value in policy.told().items())
+        yield Fact(f"queues.{shown_name(name)}", told, name=True)
 
 
 def command_line(words: list[str]) -> str:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from faktory_tw.core.views import QueueView
 
 from ..answers import Answer, NotThere, Page, Redirect, Refusal
-from ..content import queue_changes
+from ..content import policies, queue_changes
 from ..content.queue_changes import QueueChange
 from ..content.queue_lists import ORDERS, QueueList
 from ..gate.fields import Fields
@@ -38,6 +38,7 @@ class Row(NamedTuple):
     lanes: list[Lane]
     clear: str
     remove: str
+    policy: list[str]
 
 
 async def show_queues(visit: Visit) -> Answer:
@@ -56,6 +57,7 @@ async def show_queues(visit: Visit) -> Answer:
             _lanes(view),
             _question(visit, "clear", [view.name], view.size),
             _question(visit, "remove", [view.name], view.size),
+            policies.texts(visit, view.policy) if view.special else [],
         )
         for view in shown.views
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from faktory_tw.core.views import QueueView
 
 from ..answers import Answer, Page, Redirect
-from ..content import actions, criteria, listing
+from ..content import actions, criteria, listing, policies
 from ..content.places import Spot, spot
 from ..routes import Respond, page
 from ..visit import Visit
@@ -37,6 +37,7 @@ async def place(visit: Visit, where: Spot, view: QueueView | None = None) -> Ans
         asked=listing.asked(shown, wanted),
         words=actions,
         view=view,
+        policy=policies.texts(visit, view.policy) if view is not None else [],
     )
 
 

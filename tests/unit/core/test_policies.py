@@ -201,8 +201,8 @@ def test_a_policy_outlives_its_queue(make_engine: MakeEngine) -> None:
 def test_what_applies_to_a_queue_has_the_limit_of_all_unless_it_has_its_own(make_engine: MakeEngine) -> None:
     engine = make_engine(max_queue_size=9, policies={"a": QueuePolicy(max_size=0), "b": QueuePolicy(retry=1)})
     of = engine.manager.policies.of
-    assert of("a") == QueuePolicy(max_size=0)
-    assert of("b") == QueuePolicy(max_size=9, retry=1)
-    assert of("c") == QueuePolicy(max_size=9)
+    assert of("a") == (QueuePolicy(max_size=0), True)
+    assert of("b") == (QueuePolicy(max_size=9, retry=1), True)
+    assert of("c") == (QueuePolicy(max_size=9), False)
     change(engine, {})
-    assert of("b") == QueuePolicy()
+    assert of("b") == (QueuePolicy(), False)

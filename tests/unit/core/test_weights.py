@@ -14,7 +14,6 @@ from tests.unit.doubles import Client, Engine
 from tests.unit.house import House, job
 from tests.unit.test_session import bulk
 
-
 LONG, WIDE = f"a:{'9' * 5000}", f"{'a' * 5000}:0"
 
 
