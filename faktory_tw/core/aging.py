@@ -12,33 +12,64 @@ are read for it in one turn: if the first jobs of several priorities are larger,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from faktory_tw.core.latencies import HeadTimes
     from faktory_tw.core.queues import Fifo
 
-EnqueuedAt = Callable[[Sequence[int], bool], Mapping[int, float]]
+_MOST_REMEMBERED = 100  # jobs that are or were first
+
+Lane = tuple[int, "Fifo"]
+"""A priority, and its jobs."""
 
 
 class Aging:
-    """The aging of one queue. ``enqueued_at(ids, reads)`` gives times by id; without ``reads`` those that are in memory."""
+    """The aging of one queue: of two jobs that comes first which was enqueued first, less a head start.
 
-    __slots__ = ("seconds", "_enqueued_at")
+    ``seconds`` is the head start that each priority gives.
+    """
 
-    def __init__(self, seconds: float, enqueued_at: EnqueuedAt) -> None:
+    __slots__ = ("seconds", "_times", "_starts", "_moves")
+
+    def __init__(self, seconds: float, times: HeadTimes) -> None:
         self.seconds = seconds
-        self._enqueued_at = enqueued_at
+        self._times = times
+        self._starts: dict[int, tuple[float, int]] = {}  # by job; a tie goes to the higher priority
+        self._moves = 0
 
-    def first(self, lanes: Iterable[tuple[int, Fifo]], reads: bool) -> Fifo | None:
-        """Of the jobs by priority, the highest first, those whose head comes next; None when there is none."""
-        waiting = [lane for lane in lanes if lane[1].head]
-        if len(waiting) < 2:
-            return waiting[0][1] if waiting else None
-        times = self._enqueued_at([fifo.head[0] for _, fifo in waiting], reads)
-        chosen, earliest = waiting[0][1], float("inf")
-        for priority, fifo in waiting:
+    def first(self, lanes: Sequence[Lane], reads: bool) -> Fifo | None:
+        """The jobs of which the first one comes next; None when there are none. Without ``reads`` as far as is known."""
+        if self._moves != self._times.moves:  # a job may be first again, but with another time
+            self._moves = self._times.moves
+            self._starts.clear()
+        starts, chosen, earliest = self._starts, None, (float("inf"), 0)
+        unknown: list[Lane] = []
+        for lane in lanes:
+            head = lane[1].head
+            if head:
+                start = starts.get(head[0])
+                if start is None:
+                    unknown.append(lane)
+                elif chosen is None or start < earliest:
+                    chosen, earliest = lane[1], start
+        if not unknown:
+            return chosen
+        if chosen is None and len(unknown) == 1:
+            return unknown[0][1]
+        self._learn(unknown, reads)
+        for _, fifo in unknown:
+            start = starts.get(fifo.head[0])
+            if start is not None and (chosen is None or start < earliest):
+                chosen, earliest = fifo, start
+        return unknown[0][1] if chosen is None else chosen
+
+    def _learn(self, lanes: Sequence[Lane], reads: bool) -> None:
+        times = self._times.enqueued_at([fifo.head[0] for _, fifo in lanes], reads)
+        if len(self._starts) > _MOST_REMEMBERED:
+            self._starts.clear()
+        for priority, fifo in lanes:
             at = times.get(fifo.head[0])
-            if at is not None and at - priority * self.seconds < earliest:
-                chosen, earliest = fifo, at - priority * self.seconds
-        return chosen
+            if at is not None:
+                self._starts[fifo.head[0]] = (at - priority * self.seconds, -priority)

@@ -28,16 +28,21 @@ class QueueState(NamedTuple):
 
 
 class HeadTimes:
-    """When the jobs at the heads of queues were enqueued. ``read`` is the store's."""
+    """When the jobs at the heads of queues were enqueued. ``read`` is the store's.
+
+    ``moves`` grows when a job that others may have been told of enters a queue again.
+    """
 
     def __init__(self, cache: JobCache, read: Callable[[Sequence[int]], list[JobRow]]) -> None:
         self._cache = cache
         self._stride = Stride(read)
         self._remembered: dict[int, float] = {}
+        self.moves = 0
 
     def moved(self, job_id: int) -> None:
         """The job enters a queue again: another time counts from now on."""
         self._remembered.pop(job_id, None)
+        self.moves += 1
 
     def states(self, queues: Iterable[Queue], now: float) -> list[QueueState]:
         """These queues, after one slice of reading. ``now`` is in seconds since the epoch."""
@@ -64,13 +69,11 @@ class HeadTimes:
                 unknown.append(job_id)
             else:
                 times[job_id] = at
-        if reads:
+        if reads and unknown:
             times.update(self._read(unknown))
         return times
 
     def _read(self, ids: Sequence[int]) -> dict[int, float]:
-        if not ids:
-            return {}
         if len(self._remembered) > _MOST_REMEMBERED:
             self._remembered.clear()
         rows, count = self._stride.read(ids)

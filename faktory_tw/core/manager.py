@@ -69,7 +69,7 @@ class JobManager:
         self.working = Reservations()
         self._cache = JobCache(self._limits.cache_bytes, store.read)
         self._head_times = HeadTimes(self._cache, store.read)
-        self.policies = QueuePolicies(self._limits, self._head_times.enqueued_at)
+        self.policies = QueuePolicies(self._limits, self._head_times)
         self.observer: Observer | None = None
         self._deliveries = Deliveries(self, store, self._cache, clock)
         self._duties = Duties(self, store, clock, self._limits.reclaim_dead_workers)

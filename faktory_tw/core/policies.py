@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from faktory_tw.config.policies import QueuePolicy
-from faktory_tw.core.aging import Aging, EnqueuedAt
+from faktory_tw.core.aging import Aging
+from faktory_tw.core.latencies import HeadTimes
 from faktory_tw.core.queues import Queue
 from faktory_tw.core.tasks import Limits
 from faktory_tw.wire import CommandError
@@ -18,11 +19,11 @@ _NOTHING = QueuePolicy()
 
 
 class QueuePolicies:
-    """The policies of one manager's queues. ``enqueued_at`` is that of :class:`HeadTimes`."""
+    """The policies of one manager's queues. ``times`` knows when their first jobs were enqueued."""
 
-    def __init__(self, limits: Limits, enqueued_at: EnqueuedAt) -> None:
+    def __init__(self, limits: Limits, times: HeadTimes) -> None:
         self._limits = limits
-        self._enqueued_at = enqueued_at
+        self._times = times
 
     def change(self, limits: Limits, queues: Mapping[str, Queue]) -> None:
         """Go by other limits from now on."""
@@ -53,4 +54,4 @@ class QueuePolicies:
 
     def _aging(self, name: str) -> Aging | None:
         seconds = self._limits.policies.get(name, _NOTHING).aging
-        return Aging(seconds, self._enqueued_at) if seconds else None
+        return Aging(seconds, self._times) if seconds else None

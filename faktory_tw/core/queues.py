@@ -155,7 +155,7 @@ class Queue:
     With an ``aging`` a job that has waited long enough comes before one of a higher priority.
     """
 
-    __slots__ = ("name", "floor", "paused", "aging", "_priorities", "_order", "_by_priority")
+    __slots__ = ("name", "floor", "paused", "aging", "_lanes", "_priorities", "_order", "_by_priority")
 
     def __init__(self, name: str, floor: int, paused: bool = False) -> None:
         self.name = name
@@ -163,6 +163,7 @@ class Queue:
         self.paused = paused
         self.aging: Aging | None = None
         self._priorities: SortedDict[int, Fifo] = SortedDict()  # minus the priority -> ids
+        self._lanes: list[tuple[int, Fifo]] = []  # by priority, the highest first
         self._order: list[Fifo] = []  # its values: highest priority first
         self._by_priority: dict[int, Fifo] = {}
 
@@ -171,6 +172,7 @@ class Queue:
         fifo = self._by_priority.get(priority)
         if fifo is None:
             fifo = self._priorities[-priority] = self._by_priority[priority] = Fifo()
+            self._lanes = [(-negative, lane) for negative, lane in self._priorities.items()]
             self._order = list(self._priorities.values())
         return fifo
 
@@ -184,7 +186,7 @@ class Queue:
     def first(self) -> Fifo | None:
         """The jobs of the highest priority there is; its head is the one whose turn it is. None when there is none."""
         if self.aging is not None:
-            return self.aging.first(self.fifos(), reads=True)
+            return self.aging.first(self._lanes, reads=True)
         for fifo in self._order:
             if fifo.head:
                 return fifo
@@ -196,7 +198,7 @@ class Queue:
         With an aging it is the next one as far as that is known without reading, and those behind it of its priority.
         """
         if self.aging is not None:
-            fifo = self.aging.first(self.fifos(), reads=False)
+            fifo = self.aging.first(self._lanes, reads=False)
             return [] if fifo is None else fifo.peek(count)
         for fifo in self._order:
             if fifo.head:
@@ -205,12 +207,13 @@ class Queue:
 
     def fifos(self) -> list[tuple[int, Fifo]]:
         """The jobs of each priority, the highest first."""
-        return [(-negative, fifo) for negative, fifo in self._priorities.items()]
+        return self._lanes.copy()
 
     def take_all(self) -> list[Fifo]:
         """Empty the queue, and return what was in it."""
         fifos, self._order = self._order, []
         self._priorities = SortedDict()
+        self._lanes = []
         self._by_priority = {}
         return fifos
 
