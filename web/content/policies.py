@@ -14,7 +14,7 @@ def texts(visit: Visit, policy: QueuePolicy) -> list[str]:
     if policy.max_size:
         told.append(ngettext("At most %(num)s job", "At most %(num)s jobs", policy.max_size))
     if policy.max_size == 0:
-        told.append(gettext("As many jobs as come"))
+        told.append(gettext("No limit to its length"))
     if policy.retry is not None:
         told.append(_retries(visit, policy.retry))
     if policy.reserve_for is not None:

@@ -56,7 +56,7 @@ def test_the_limit_of_all_queues_is_on_the_page_of_each_and_not_in_every_row_of_
     ("policy", "said"),
     [
         (QueuePolicy(max_size=1), "At most 1 job"),
-        (QueuePolicy(max_size=0), "As many jobs as come"),
+        (QueuePolicy(max_size=0), "No limit to its length"),
         (QueuePolicy(retry=1), "1 retry"),
         (QueuePolicy(retry=0), "Failed jobs are dropped"),
         (QueuePolicy(retry=-1), "Failed jobs are dead at once"),
