@@ -83,6 +83,16 @@ def test_a_retry_begins_to_wait_anew(make_engine: MakeEngine) -> None:
     assert fetched(engine) == [5, 4]
 
 
+def test_a_retry_that_is_first_again_has_another_time_than_when_it_was_first_before(make_engine: MakeEngine) -> None:
+    engine = make_engine(policies=MINUTE)
+    jid = engine.push(priority=4)
+    engine.push(priority=1)
+    assert engine.reserve().job.jid == jid  # type: ignore[union-attr]
+    engine.fail(jid)
+    engine.pass_time(1000)
+    assert fetched(engine) == [1, 4]
+
+
 def test_a_job_that_is_given_back_has_its_turn_again(make_engine: MakeEngine) -> None:
     engine = make_engine(policies=MINUTE)
     engine.push(priority=1)
