@@ -365,8 +365,8 @@ AREA = Area(
         Fault(
             "a job of a removed queue is found",
             "core/views.py",
-            "            if queue is None or rows[0].position < queue.floor:\n",
-            "            if queue is None:\n",
+            "        return queue is not None and row.position >= queue.floor\n",
+            "        return queue is not None\n",
         ),
         Fault(
             "the dead are paged from the oldest on",

@@ -6,11 +6,11 @@ import os
 from pathlib import Path
 
 import pytest
-from tests.unit.config.test_settings import Load, Write, refusal
 
 from faktory_tw.config import (
     ConfigError,
 )
+from tests.unit.config.test_settings import Load, Write, refusal
 
 
 def test_the_variable_wins_over_the_files_and_these_over_the_password_file(write: Write, loaded: Load) -> None:
