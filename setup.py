@@ -79,6 +79,11 @@ setup(
         "msgspec>=0.19",
         # What /metrics says, in Prometheus' own words; 0.23.1 names the format that is written.
         "prometheus-client>=0.23.1",
+        # What the fields of a cron schedule mean. It keeps to Debian's cron, is small, typed, and depends on nothing; croniter
+        # knows more forms than cron has and needs dateutil. 2.7 is the last for Python 3.10.
+        "cronsim>=2.7",
+        # Time zones, where the system has none, as in many containers.
+        "tzdata",
         # Configuration files, where Python has no tomllib yet.
         "tomli>=2; python_version < '3.11'",
     ],
