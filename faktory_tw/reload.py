@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from faktory_tw.config import ConfigError, Settings
@@ -55,4 +55,7 @@ def _differs(setting: Setting, current: Settings, fresh: Settings) -> bool:
 def _changed_tables(current: Settings, fresh: Settings) -> Iterator[str]:
     for field, section in TABLES.items():
         old, new = getattr(current, field), getattr(fresh, field)
-        yield from (f"{section}.{name}" for name in sorted({*old, *new}) if old.get(name) != new.get(name))
+        if isinstance(new, Mapping):
+            yield from (f"{section}.{name}" for name in sorted({*old, *new}) if old.get(name) != new.get(name))
+        elif old != new:
+            yield section

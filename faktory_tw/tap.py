@@ -21,6 +21,7 @@ from faktory_tw import __version__, config, process
 from faktory_tw.config import ConfigError, Settings
 from faktory_tw.config.keys import BY_OPTION
 from faktory_tw.config.table import default_text
+from faktory_tw.features.cron import check_job
 from faktory_tw.logs import Logs
 from faktory_tw.server import SPOKEN_VERSION
 from faktory_tw.service import Addresses, FaktoryService
@@ -90,7 +91,7 @@ class Options(usage.Options):
 
     def read(self) -> Settings:
         """Read options, environment and files, at start and at SIGHUP. Raises ConfigError; sets ``warnings``."""
-        loaded = config.load(self._given, os.environ, check_address)
+        loaded = config.load(self._given, os.environ, check_address, check_job)
         self.warnings = loaded.warnings
         return loaded.settings
 

@@ -16,7 +16,8 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from faktory_tw.config import files, secrets
-from faktory_tw.config.files import Tree
+from faktory_tw.config.cron import CheckJob, CronEntry, read_entries
+from faktory_tw.config.files import Tree, is_array_of_tables
 from faktory_tw.config.keys import BY_FIELD, BY_KEY, BY_OPTION, ENVIRONMENTS, MASK, MIB, Setting
 from faktory_tw.config.kinds import duration_seconds
 from faktory_tw.config.policies import Policies, read_policies, shown_name
@@ -39,6 +40,10 @@ CheckAddress = Callable[[str], object]
 
 def _any_address(_address: str) -> None:
     """Find nothing wrong with an address."""
+
+
+def _any_job(_job: bytes) -> None:
+    """Find nothing wrong with a job."""
 
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
@@ -109,6 +114,7 @@ class Settings:
     statsd_queue_latency: tuple[str, ...] = ()
     tls_bindings: tuple[str, ...] = ()  # development only
     web_tls_binding: str | None = None  # development only
+    cron: tuple[CronEntry, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -130,20 +136,30 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True)
 class Checked:
-    """What `check` found. Without ``problems`` a server starts with these settings; with some it does not."""
+    """What `check` found. Without ``problems`` a server starts with these settings; with some it does not.
+
+    ``left_out``: entries with a mistake, without which it starts.
+    """
 
     problems: tuple[str, ...]
     warnings: tuple[str, ...]
     rows: tuple[Row, ...]
+    left_out: tuple[str, ...] = ()
 
 
-def load(options: Mapping[str, Any], environ: Mapping[str, str], check_address: CheckAddress = _any_address) -> Loaded:
-    """Read all settings. Raises ConfigError with everything that is wrong.
+def load(
+    options: Mapping[str, Any],
+    environ: Mapping[str, str],
+    check_address: CheckAddress = _any_address,
+    check_job: CheckJob = _any_job,
+) -> Loaded:
+    """Read all settings. Raises ConfigError with everything that is wrong, but for entries that can be left out.
 
     ``options`` has the long options that were given, by name without the dashes: text, numbers, a list for ``bind``.
-    ``check_address`` raises ConfigError for an address that cannot be listened on.
+    ``check_address`` raises ConfigError for an address that cannot be listened on, ``check_job`` ValueError for a job
+    that no push would accept.
     """
-    reading = _Reading(options, environ, check_address)
+    reading = _Reading(options, environ, check_address, check_job)
     loaded = reading.run()
     if loaded is None or reading.problems:
         raise ConfigError(*reading.problems)
@@ -155,6 +171,7 @@ def check(
     environ: Mapping[str, str],
     options: Mapping[str, Any] = _NOTHING,
     check_address: CheckAddress = _any_address,
+    check_job: CheckJob = _any_job,
 ) -> Checked:
     """Read all settings as `load` does and tell what is wrong and what is in effect, without raising.
 
@@ -163,10 +180,10 @@ def check(
     no rows.
     """
     named = {**options, "config": config_directory} if config_directory else options
-    reading = _Reading(named, environ, check_address)
+    reading = _Reading(named, environ, check_address, check_job)
     loaded = reading.run()
     rows = () if loaded is None else _rows(loaded)
-    return Checked(tuple(reading.problems), tuple(reading.warnings), rows)
+    return Checked(tuple(reading.problems), tuple(reading.warnings), rows, tuple(reading.left_out))
 
 
 def defaults() -> dict[str, object]:
@@ -202,12 +219,20 @@ def directories(
 class _Reading:
     """One look at files, environment and options. ``values`` and ``origins`` are by field of `Settings`."""
 
-    def __init__(self, options: Mapping[str, Any], environ: Mapping[str, str], check_address: CheckAddress) -> None:
+    def __init__(
+        self,
+        options: Mapping[str, Any],
+        environ: Mapping[str, str],
+        check_address: CheckAddress,
+        check_job: CheckJob,
+    ) -> None:
         self.problems: list[str] = []
+        self.left_out: list[str] = []
         self.warnings: list[str] = []
         self._options = {name: value for name, value in options.items() if value is not None}
         self._environ = environ
         self._check_address = check_address
+        self._check_job = check_job
         self._values: dict[str, Any] = {}
         self._origins: dict[str, str] = {}
         self._refused: set[str] = set()  # fields with a value that cannot be used, which has been complained about
@@ -235,7 +260,7 @@ class _Reading:
         self._refuse_open_reading()
         settings = replace(Settings(name, data, config, None), **self._values)
         self._refuse_tls(settings)
-        return Loaded(settings, tuple(self.warnings), self._origins)
+        return Loaded(settings, (*self.warnings, *self.left_out), self._origins)
 
     def _origin_of_environment(self) -> str:
         if self._options.get("environment"):
@@ -252,6 +277,8 @@ class _Reading:
             self._take(setting, value, f"{place}: {setting.key}", place)
         self._values["queue_policies"], places = read_policies(tree, self.problems)
         self._origins.update(places)
+        if is_array_of_tables(tree.values.get("cron")):
+            self._values["cron"] = read_entries(tree, self._check_job, self.left_out)
 
     def _take_environ(self) -> None:
         text = self._environ.get("FAKTORY_BACKUP_FREQUENCY")

@@ -10,8 +10,8 @@ from faktory_tw.config.files import Tree, is_array_of_tables
 from faktory_tw.config.keys import BY_KEY, SECTIONS, Setting
 from faktory_tw.config.kinds import shown
 
-_LATER = ("cron", "throttles")  # sections of Faktory Enterprise: their form is checked, and nothing is done with them
-_KNOWN_SECTIONS = (*SECTIONS, *_LATER)
+_LATER = ("throttles",)  # sections of Faktory Enterprise: their form is checked, and nothing is done with them
+_KNOWN_SECTIONS = (*SECTIONS, "cron", *_LATER)
 
 
 def check_sections(tree: Tree, problems: list[str], warnings: list[str]) -> Iterator[tuple[Setting, Any, str]]:
@@ -22,7 +22,7 @@ def check_sections(tree: Tree, problems: list[str], warnings: list[str]) -> Iter
     for section, content in tree.values.items():
         place = tree.place(section)
         if section == "cron":
-            _check_cron(content, place, problems, warnings)
+            _check_cron(content, place, problems)
         elif section == "throttles":
             _check_throttles(tree, content, problems, warnings)
         elif section not in SECTIONS:
@@ -51,10 +51,8 @@ def _check_keys(
             problems.append(f"{place}: {_unknown_key(section, name)}")
 
 
-def _check_cron(content: Any, place: str, problems: list[str], warnings: list[str]) -> None:
-    if is_array_of_tables(content):
-        warnings.append(f"{place}: [[cron]] is not used yet")
-    else:
+def _check_cron(content: Any, place: str, problems: list[str]) -> None:
+    if not is_array_of_tables(content):
         problems.append(f"{place}: cron must be an array of tables: write [[cron]], with two brackets, before each")
 
 

@@ -30,12 +30,16 @@ def add(commands: Any, check_address: Callable[[str], object]) -> None:
 
 
 def _check(options: argparse.Namespace) -> int:
-    found = config.check(options.config, os.environ, {"environment": options.environment}, options.check_address)
+    from faktory_tw.features.cron import check_job  # noqa: PLC0415 - the other commands do without the domain
+
+    given = {"environment": options.environment}
+    found = config.check(options.config, os.environ, given, options.check_address, check_job)
     if options.json:
         out_json(
             {
                 "problems": list(found.problems),
                 "warnings": list(found.warnings),
+                "left_out": list(found.left_out),
                 "settings": [row._asdict() for row in found.rows],
             }
         )
@@ -44,8 +48,10 @@ def _check(options: argparse.Namespace) -> int:
             out(*table(("SETTING", "VALUE", "FROM"), found.rows))
         for warning in found.warnings:
             note(f"warning: {warning}")
-        for problem in found.problems:
+        for problem in (*found.left_out, *found.problems):
             note(f"problem: {problem}")
     if found.problems:
         raise ConsoleError(f"{plural(len(found.problems), 'problem')}: a server would not start")
+    if found.left_out:
+        raise ConsoleError(f"{plural(len(found.left_out), 'problem')}: a server would start without these entries")
     return 0

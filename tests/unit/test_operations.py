@@ -318,7 +318,7 @@ def test_what_is_unwise_is_logged_again_when_it_is_read_again(tmp_path: Path, mo
     finally:
         globalLogPublisher.removeObserver(events.append)  # type: ignore[arg-type]
     assert [event["warning"] for event in events if event["log_level"] is LogLevel.warn] == [
-        f"{tmp_path}/conf.d/a.toml:1: [[cron]] is not used yet"
+        f'{tmp_path}/conf.d/a.toml:1: it needs a schedule, such as schedule = "*/5 * * * *"; this [[cron]] is left out'
     ]
 
 

@@ -136,7 +136,9 @@ def test_the_files_are_read_and_the_options_win(home: Path) -> None:
     options = parsed("-b", ":2", "-l", "info", "-w", "localhost:7420")
     settings = options.settings
     assert (settings.bindings, settings.log_level, settings.web_binding) == ((":2",), "info", "localhost:7420")
-    assert options.warnings == (f"{home}/.faktory/conf.d/a.toml:7: [[cron]] is not used yet",)
+    assert options.warnings == (
+        f'{home}/.faktory/conf.d/a.toml:7: it needs a schedule, such as schedule = "*/5 * * * *"; this [[cron]] is left out',
+    )
 
 
 def test_an_address_of_a_file_is_refused_with_its_line(home: Path) -> None:

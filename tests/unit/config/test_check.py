@@ -48,7 +48,7 @@ def test_a_check_tells_what_is_wrong_and_what_is_right_all_the_same(
     write("[queues]\nmax_size = -1\nmaximum = 1\n[backup]\nkeep = 2\n[[cron]]")
     checked = check(str(tmp_path), {})
     assert len(checked.problems) == 2
-    assert len(checked.warnings) == 1
+    assert len(checked.left_out) == 1
     rows = {row.key: row.value for row in checked.rows}
     assert (rows["queues.max_size"], rows["backup.keep"]) == ("0", "2")
 

@@ -148,7 +148,7 @@ def test_arrays_of_tables_add_up_with_the_tables_in_them(tmp_path: Path, write: 
     assert tree.place("cron", 1, "n") == f"{a}:6"
     assert tree.place("cron", 2, "job", "args") == f"{b}:5"
     assert tree.place("cron", 2) == f"{b}:1"
-    assert found(tmp_path) == ({}, [f"{a}:1: [[cron]] is not used yet"])
+    assert found(tmp_path) == ({}, [])
 
 
 # -- sections and keys -------------------------------------------------------------------------------------------------
@@ -188,12 +188,11 @@ def test_a_section_or_key_that_does_not_exist_is_told_with_what_was_meant(
 
 
 def test_what_is_for_later_is_checked_and_said_to_be_unused(tmp_path: Path, write: Write) -> None:
-    path = write('[throttles]\nmail = { worker = 1 }\n\n\n[[cron]]\nschedule = "* * * * *"')
+    path = write("[throttles]\nmail = { worker = 1 }")
     values, warnings = found(tmp_path)
     assert values == {}
     assert warnings == [
         f"{path}:1: [throttles] is not used yet",
-        f"{path}:5: [[cron]] is not used yet",
     ]
 
 

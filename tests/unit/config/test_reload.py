@@ -108,3 +108,10 @@ def test_no_password_is_told() -> None:
     for secret in ("s3cret", "271828", "314159", "161803"):
         assert secret not in repr(came)
         assert secret not in " ".join(came.sentences())
+
+
+def test_a_section_that_is_one_setting_changes_as_a_whole() -> None:
+    entries = (object(),)
+    came = reload(CURRENT, reading(cron=entries, durability="os"))
+    assert came.settings.cron == entries
+    assert came.sentences() == ["Changed: cron", "storage.durability: restart the server to change it"]
