@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from faktory_tw import __version__
-from faktory_tw.console import backups, jobs, manage, push, settings, status, watch
+from faktory_tw.console import backups, cron, jobs, manage, push, settings, status, watch
 from faktory_tw.console.errors import ConsoleError, UsageError
 from faktory_tw.console.options import add_server, address_of, natural, positive
 from faktory_tw.load import MODES, LoadError, Plan, Result, run
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--version", action="version", version=f"faktory-tw {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for part in (status, watch, push, jobs, manage, backups):
+    for part in (status, watch, push, jobs, manage, cron, backups):
         part.add(commands)
     settings.add(commands, _check_address)
     _add_load(commands)

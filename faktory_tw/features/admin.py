@@ -26,6 +26,8 @@ from faktory_tw.core.views import QueueView, WorkerView
 from faktory_tw.core.workers import State
 from faktory_tw.features.cancel import Cancel
 from faktory_tw.features.changes import ACTIONS, Change
+from faktory_tw.features.cron import Cron
+from faktory_tw.features.cron_requests import MOST_CRON, ask_entry, list_entries
 from faktory_tw.features.filters import Filter
 from faktory_tw.features.search import MOST_EXAMINED, Search, Where, place_name, place_named
 from faktory_tw.storage.snapshot import BackupError
@@ -65,6 +67,8 @@ class _Request(msgspec.Struct, gc=False):
     wid: str | None = None
     state: str | None = None
     priority: int | None = None
+    action: str | None = None
+    name: str | None = None
 
 
 class Task:
@@ -214,6 +218,20 @@ class Task:
             raise CommandError(f"Unknown worker {wid[:100]}")
         self._result["told"] = told
 
+    def _cron(self) -> None:
+        """CRON: list the entries, or do what ``action`` says with the one of a name."""
+        request = self._request
+        cron = self._manager.facts.find(Cron)
+        action = request.action or "list"
+        if action == "list":
+            limit = MOST_CRON if request.limit is None else request.limit
+            if not 1 <= limit <= MOST_CRON:
+                raise CommandError(f"limit must be a whole number from 1 to {MOST_CRON}")
+            self._result = list_entries(cron, request.after, limit)
+        else:
+            self._changed = action != "show"
+            self._result = ask_entry(cron, action, request.name or "")
+
     # -- backups -------------------------------------------------------------------------------------------------
 
     def _list_backups(self) -> None:
@@ -281,6 +299,7 @@ class Task:
         "QUEUES": _queues,
         "WORKERS": _workers,
         "WORKER": _worker,
+        "CRON": _cron,
         "BACKUP": _backup,
         "BACKUPS": _list_backups,
     }

@@ -19,6 +19,7 @@ from __future__ import annotations
 import secrets
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
+from itertools import islice
 from typing import NamedTuple
 
 from sortedcontainers import SortedList
@@ -114,9 +115,10 @@ class Cron(Feature):
         """How many entries there are."""
         return len(self._lines)
 
-    def entries(self) -> list[CronView]:
-        """All entries, in the order of the settings."""
-        return [_view(line) for line in self._lines.values()]
+    def entries(self, start: int = 0, count: int | None = None) -> list[CronView]:
+        """The entries, in the order of the settings, or ``count`` of them from ``start`` on."""
+        end = None if count is None else start + count
+        return [_view(line) for line in islice(self._lines.values(), start, end)]
 
     def entry(self, name: str) -> CronView:
         """One entry. Raises CommandError when there is none of this name."""

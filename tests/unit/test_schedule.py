@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
-from itertools import takewhile
+from itertools import pairwise, takewhile
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -28,6 +28,17 @@ def ticks(schedule: Schedule, after: float, until: float) -> list[float]:
         found.append(tick)
         tick = schedule.after(tick)
     return found
+
+
+def searched(schedule: Schedule, after: float, until: float, count: int) -> tuple[list[float], int]:
+    """The newest ticks, and how often it was looked for them."""
+    search, looks = schedule.newest(after, until, count), 0
+    while True:
+        try:
+            next(search)
+            looks += 1
+        except StopIteration as end:
+            return end.value, looks
 
 
 def on_the_wall(schedule: str, zone: str, start: str, end: str) -> list[str]:
@@ -254,30 +265,20 @@ def test_the_newest_ticks_are_the_last_of_all(
     after = moment(change) + start
     walked = list(takewhile(lambda tick: tick <= after + length, schedule._ticks(after)))
     assert walked == sorted(set(walked))
-    search = schedule.newest(after, after + length, count)
-    try:
-        while True:
-            next(search)
-    except StopIteration as end:
-        assert end.value == walked[-count:]
+    assert searched(schedule, after, after + length, count)[0] == walked[-count:]
 
 
 def test_a_day_has_one_tick_of_a_time_of_day_in_any_zone() -> None:
     for zone, change in CHANGES:
         for hour in range(24):
             found = ticks(Schedule(f"30 {hour} * * *", zone), moment(change) - 10 * DAY, moment(change) + 10 * DAY)
-            gaps = {later - tick for tick, later in zip(found, found[1:], strict=False)}
+            gaps = {later - tick for tick, later in pairwise(found)}
             assert min(gaps) >= 23 * HOUR
             assert max(gaps) <= 25 * HOUR
 
 
 def test_to_find_the_last_of_half_a_million_ticks_takes_few_looks() -> None:
-    search = Schedule("* * * * *", BERLIN).newest(moment("2025-01-01T00:00"), moment("2026-01-01T00:00:30"), 1)
-    looks = 0
-    try:
-        while True:
-            next(search)
-            looks += 1
-    except StopIteration as end:
-        assert end.value == [moment("2026-01-01T00:00")]
+    start, end = moment("2025-01-01T00:00"), moment("2026-01-01T00:00:30")
+    found, looks = searched(Schedule("* * * * *", BERLIN), start, end, 1)
+    assert found == [moment("2026-01-01T00:00")]
     assert looks < 30

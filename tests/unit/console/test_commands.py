@@ -21,6 +21,7 @@ from tests.unit.console.fake import BACKUP, INFO, QUEUES, UNKNOWN, WORKER, Fake,
     "command",
     "status watch push list show requeue retry kill delete flush backup restore check-config load queues workers backups "
     "queues/list queues/pause queues/resume queues/remove queues/latency workers/list workers/quiet workers/terminate "
+    "cron/list cron/history cron/pause cron/resume cron/run "
     "backups/list backups/verify backups/purge".split(),
 )
 def test_every_command_has_help(run: Run, command: str) -> None:

@@ -237,6 +237,20 @@ def test_a_configuration_is_checked(run: Run, tmp_path: Path, monkeypatch: pytes
     assert err == "faktory-tw: 1 problem: a server would not start\n"
 
 
+def test_an_entry_with_a_mistake_fails_the_check(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "conf.d").mkdir()
+    path = tmp_path / "conf.d/cron.toml"
+    path.write_text('[[cron]]\nschedule = "* * * * *"\n[cron.job]\ntype = "X"\nqueue = "a b"\n')
+    status, _, err = run("check-config", "-c", str(tmp_path))
+    assert status == 1
+    problem, end = err.splitlines()
+    assert problem.startswith(f'problem: {path}:3: its job cannot be pushed: cannot get "a b" queue')
+    assert end == "faktory-tw: 1 problem: a server would start without these entries"
+    assert json.loads(run("check-config", "-c", str(tmp_path), "--json")[1])["left_out"] == [
+        problem.removeprefix("problem: ")
+    ]
+
+
 # -- jobs that are worked ----------------------------------------------------------------------------------------------
 
 
