@@ -26,7 +26,7 @@ CATCH_UP = ("skip", "last", "all")
 MOST_CAUGHT_UP = 1000
 CAUGHT_UP = 100
 LONGEST_JOB = 1024 * 1024  # bytes of JSON
-_NAME = re.compile(r"[a-zA-Z0-9._-]{1,100}", re.ASCII)
+_NAME = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,99}", re.ASCII)
 _KEYS = ("name", "schedule", "timezone", "catch_up", "catch_up_limit", "paused", "job")
 _JOB_KEYS = {
     "type": str,
@@ -103,8 +103,8 @@ def _read(content: Mapping[str, Any], place: str, check_job: CheckJob) -> CronEn
     name = _value(content, "name", "")
     if "name" in content and not _NAME.fullmatch(name):
         raise _Mistake(
-            "name must have letters, digits, dot, underscore and hyphen only, and 100 characters at most, "
-            f"not {shown(name)}",
+            "name must have letters, digits, underscore, dot and hyphen only, begin with none of the last two, and have 100 "
+            f"characters at most, not {shown(name)}",
             "name",
         )
     paused = _value(content, "paused", False)
@@ -210,5 +210,5 @@ def _json(value: Any) -> bytes:
 
 def _made_name(job: dict[str, Any], schedule: Schedule) -> str:
     whole = json.dumps([schedule.text.split(), schedule.timezone, job], sort_keys=True)
-    plain = re.sub(r"[^a-zA-Z0-9._-]+", "-", job["jobtype"]).strip("-")[:60]
+    plain = re.sub(r"[^a-zA-Z0-9._-]+", "-", job["jobtype"]).strip(".-")[:60]
     return f"{plain or 'job'}-{hashlib.sha256(whole.encode()).hexdigest()[:10]}"

@@ -115,6 +115,10 @@ class Cron(Feature):
         """How many entries there are."""
         return len(self._lines)
 
+    def __contains__(self, name: object) -> bool:
+        """Whether there is an entry of this name."""
+        return name in self._lines
+
     def entries(self, start: int = 0, count: int | None = None) -> list[CronView]:
         """The entries, in the order of the settings, or ``count`` of them from ``start`` on."""
         end = None if count is None else start + count

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.planted import backups, committer, core, features, operations, policies, storage, tracking
+from tests.planted import backups, committer, core, cron, features, operations, policies, storage, tracking
 from tests.planted.fault import Area, Fault
 
 AREAS: Mapping[str, Area] = {
@@ -22,6 +22,7 @@ AREAS: Mapping[str, Area] = {
     "backups": backups.AREA,
     "features": features.AREA,
     "tracking": tracking.AREA,
+    "cron": cron.AREA,
     "operations": operations.AREA,
     "policies": policies.AREA,
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..routes import Route
-from . import batches, changes, description, jobs, locks, queues, server, tracking, workers
+from . import batches, changes, cron, description, jobs, locks, queues, server, tracking, workers
 
 ROUTES: tuple[Route, ...] = (
     *description.ROUTES,
@@ -15,4 +15,5 @@ ROUTES: tuple[Route, ...] = (
     *locks.ROUTES,
     *tracking.ROUTES,
     *batches.ROUTES,
+    *cron.ROUTES,
 )

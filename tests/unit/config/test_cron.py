@@ -140,7 +140,9 @@ def test_an_entry_without_a_name_gets_one_that_stays(tmp_path: Path, write: Writ
         assert _made(tmp_path, write, other) != name
 
 
-@pytest.mark.parametrize(("jobtype", "begin"), [("ü", "job-"), ("x" * 500, "x" * 60 + "-"), ("a/b c", "a-b-c-")])
+@pytest.mark.parametrize(
+    ("jobtype", "begin"), [("ü", "job-"), ("x" * 500, "x" * 60 + "-"), ("a/b c", "a-b-c-"), ("..x", "x-")]
+)
 def test_a_name_is_made_of_any_jobtype(tmp_path: Path, write: Write, jobtype: str, begin: str) -> None:
     name = _made(tmp_path, write, f'name = "x"\n{BEAT}'.replace('name = "x"\n', "").replace("My::Beat", jobtype))
     assert name.startswith(begin)
@@ -183,7 +185,9 @@ JOB = '[cron.job]\ntype = "X"\n'
         ('schedule = "@daily"\ncatch_up_limit = 1001\n' + JOB, "3: catch_up_limit must be from 1 to 1000"),
         ('schedule = "@daily"\ncatch_up_limit = true\n' + JOB, "3: catch_up_limit must be a whole number, not true"),
         ('schedule = "@daily"\npaused = 1\n' + JOB, "3: paused must be true or false, not 1"),
-        ('schedule = "@daily"\nname = "a b"\n' + JOB, "3: name must have letters, digits, dot, underscore and hyphen"),
+        ('schedule = "@daily"\nname = "a b"\n' + JOB, "3: name must have letters, digits, underscore, dot and hyphen"),
+        ('schedule = "@daily"\nname = ".."\n' + JOB, "3: name must have letters"),
+        ('schedule = "@daily"\nname = "-x"\n' + JOB, "3: name must have letters"),
         ('schedule = "@daily"\nname = ""\n' + JOB, "3: name must have letters"),
         (f'schedule = "@daily"\nname = "{"x" * 101}"\n' + JOB, "3: name must have letters"),
         ('shedule = "@daily"\n' + JOB, "2: unknown key shedule in [[cron]]; did you mean schedule?"),

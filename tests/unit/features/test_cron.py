@@ -441,6 +441,16 @@ def test_an_entry_that_is_paused_rests_through_restarts_until_it_goes_on_from_th
     assert tower.pushed() == ["12:05:00"]
 
 
+def test_an_entry_that_goes_on_after_the_clock_was_set_back_repeats_no_tick(tower: Tower) -> None:
+    tower.use(entry(schedule="*/20 * * * *", catch_up="all"))
+    tower.live(HOUR, every=20)
+    tower.step(-HOUR)
+    tower.cron.pause("beat")
+    tower.cron.pause("beat", paused=False)
+    tower.live(HOUR, every=20)
+    assert len(tower.pushed()) == 3
+
+
 def test_to_pause_twice_is_to_pause_once(tower: Tower) -> None:
     tower.use(entry())
     tower.cron.pause("beat")

@@ -5,12 +5,15 @@ from __future__ import annotations
 import importlib
 import json
 import re
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from tests.requirements import require_module
+from tests.unit.features.crontab import SETTINGS
+from tests.unit.features.crontab import entry as cron_entry
 from tests.unit.web.browsing import Answer, ask
 from tests.unit.web.stock import Stock
 from web import api
@@ -81,7 +84,7 @@ def test_questions_know_the_fields_that_are_described(stock):
         for field in (each for each in operation["parameters"] if each["in"] == "query"):
             answer = ask(stock.house, f"{address}?{field['name']}=")
             assert b"Unknown field" not in answer.body, (path, field)
-        if "/queues/{name}" not in path or path.endswith("/jobs"):
+        if "/{name}" not in path or path.endswith("/jobs"):
             assert b"Unknown field" in ask(stock.house, f"{address}?surprise=1").body or path == "/api/backups", path
 
 
@@ -193,6 +196,15 @@ def _change_jobs(checked: Checked) -> None:
 
 
 def _change_others(checked: Checked) -> None:
+    entry = cron_entry("beat", job={"custom": {"unique_for": 60}})
+    checked.stock.house.manager.facts.configure(replace(SETTINGS, cron=(entry,)))
+    for action in ("pause", "resume", "run"):
+        checked.ask("POST", f"/api/cron/{{name}}/{action}", name="beat")
+        checked.ask("POST", f"/api/cron/{{name}}/{action}", 404, name="gone")
+    checked.ask("POST", "/api/cron/{name}/run", 409, name="beat")
+    assert checked.ask("GET", "/api/cron")["entries"][0]["runs"]
+    checked.ask("GET", "/api/cron/{name}", name="beat")
+    checked.ask("GET", "/api/cron/{name}", 404, name="gone")
     for action in ("quiet", "terminate"):
         checked.ask("POST", f"/api/workers/{{wid}}/{action}", wid="w1")
         checked.ask("POST", f"/api/workers/{action}", 200, {"all": True})
