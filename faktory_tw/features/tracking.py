@@ -48,6 +48,7 @@ MAXIMUM_JID = 255  # characters of the jid of a job that is tracked
 MAXIMUM_DESC = 1000  # characters
 _FARTHEST_SECONDS = DAY_SECONDS  # that a reservation may be extended ahead, as long as one may be asked for at PUSH
 _SLICE = 500
+_RESULT = "result"  # the kind of the entries that are results
 _QUOTED = 100  # characters of a jid in an error
 _ABSENT = msgspec.Raw(b"")
 
@@ -56,7 +57,7 @@ Mark = tuple[float, str]
 
 
 class Track(msgspec.Struct, array_like=True, gc=False):
-    """What is known of one job. ``result`` is compact JSON, empty when there is none.
+    """What is known of one job. ``result`` is compact JSON, empty when there is none; it is read from disk when asked for.
 
     ``job_id`` is 0 once the job is gone: after a restart another job may get its id.
     """
@@ -69,6 +70,7 @@ class Track(msgspec.Struct, array_like=True, gc=False):
     updated_at: float  # seconds since the epoch
     result: bytes
     opted_in: bool  # whether the job asked for it
+    has_result: bool = False
 
     @property
     def mark(self) -> Mark:
@@ -107,8 +109,7 @@ class _Remarker(Observer):
 
     def fetched(self, reservation: Reservation) -> None:
         job = reservation.job
-        track = self._tracking.get(job.jid)
-        if track is not None and track.job_id == job.id:
+        if self._tracking.is_of(job):
             _mark(job)
 
 
@@ -145,7 +146,7 @@ class Tracking(Feature):
             mark = track.mark
             recent.append(mark)
             if track.ended:
-                ended[bool(track.result)].append(mark)
+                ended[track.has_result].append(mark)
             if not track.opted_in:
                 self._uninvited += 1
                 self._find_again(track)
@@ -189,13 +190,25 @@ class Tracking(Feature):
         return len(self._tracks)
 
     def get(self, jid: str) -> Track | None:
-        """The track of a jid, to be looked at only."""
-        return self._tracks.get(jid)
+        """The track of a jid, with its result."""
+        track = self._tracks.get(jid)
+        return None if track is None else self._with_result(track)
+
+    def is_of(self, job: Job) -> bool:
+        """Whether the track of its jid is that of this job."""
+        track = self._tracks.get(job.jid)
+        return track is not None and track.job_id == job.id
 
     def page(self, after: Mark | None = None, count: int = 50) -> list[Track]:
         """Tracks, the one updated last first; ``after``: those that follow the track that has, or had, this mark."""
         end = len(self._recent) if after is None else int(self._recent.bisect_left(after))
-        return [self._tracks[jid] for _, jid in self._recent.islice(max(end - count, 0), end, reverse=True)]
+        marks = self._recent.islice(max(end - count, 0), end, reverse=True)
+        return [self._with_result(self._tracks[jid]) for _, jid in marks]
+
+    def _with_result(self, track: Track) -> Track:
+        """A copy to be looked at. Results may be long, so they are kept on disk only."""
+        result = self.store.entry(_RESULT, track.jid.encode()) if track.has_result else b""
+        return msgspec.structs.replace(track, result=result or b"")
 
     # -- commands ------------------------------------------------------------------------------------------------
 
@@ -226,7 +239,7 @@ class Tracking(Feature):
         return bulk(msgspec.json.encode(told))
 
     def _told(self, jid: str) -> dict[str, Any]:
-        track = self._tracks.get(jid)
+        track = self.get(jid)
         if track is None:
             return {"jid": jid, "state": "unknown", "updated_at": ""}
         told: dict[str, Any] = {"jid": jid}
@@ -413,7 +426,9 @@ class Tracking(Feature):
     def _update(self, track: Track, state: str, result: bytes = b"") -> None:
         self._strike_off(track)
         track.state = state
-        track.result = result or track.result
+        if result:
+            track.has_result = True
+            self.store.batch.enter(_RESULT, track.jid.encode(), result)
         track.updated_at = self.clock.time()
         self._enlist(track)
         self._record(track)
@@ -424,17 +439,19 @@ class Tracking(Feature):
         self._uninvited -= not track.opted_in
         self._with_job -= track.job_id > 0
         self.store.batch.enter(self.kind, track.jid.encode(), None)
+        if track.has_result:
+            self.store.batch.enter(_RESULT, track.jid.encode(), None)
 
     def _enlist(self, track: Track) -> None:
         mark = track.mark
         self._recent.add(mark)
         if track.ended:
-            self._ended[bool(track.result)].add(mark)
+            self._ended[track.has_result].add(mark)
 
     def _strike_off(self, track: Track) -> None:
         self._recent.remove(track.mark)
         if track.ended:
-            self._ended[bool(track.result)].remove(track.mark)
+            self._ended[track.has_result].remove(track.mark)
 
     def _record(self, track: Track) -> None:
         self.store.batch.enter(self.kind, track.jid.encode(), _encode(track))

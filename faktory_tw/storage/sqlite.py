@@ -203,6 +203,19 @@ class SQLiteStore:
                 del jobs[job_id]
         return [job_row(jobs[job_id], places.get(job_id)) for job_id in ids if job_id in jobs]
 
+    def entry(self, kind: str, key: bytes) -> bytes | None:
+        batches = self._unwritten()
+        for batch in reversed(batches):
+            if (kind, key) in batch.entries:
+                return batch.entries[kind, key]
+        if batches and batches[0].flushed:
+            return None
+        try:
+            row = self._reader.execute("SELECT value FROM entries WHERE kind = ? AND key = ?", (kind, key)).fetchone()
+        except sqlite3.Error as error:
+            raise StoreError(f"cannot read {self.path}: {error}") from error
+        return None if row is None else bytes(row[0])
+
     def _unwritten(self) -> list[Batch]:
         """The batches that are not in the tables, the older first, from the latest flush on."""
         batches = [self._journal.unapplied, self._sealed, self.batch]

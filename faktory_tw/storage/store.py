@@ -255,6 +255,9 @@ class Store(Protocol):
     def entries(self, kind: str) -> Iterator[tuple[bytes, bytes]]:
         """Key and value of all entries of a kind, ordered by key; at start."""
 
+    def entry(self, kind: str, key: bytes) -> bytes | None:
+        """The value of one entry, a change not yet written included; None when there is none."""
+
     def read(self, ids: Sequence[int]) -> list[JobRow]:
         """The rows of these jobs, changes not yet written included, in the order asked for; the missing left out."""
 

@@ -25,7 +25,7 @@ AREA = Area(
         Fault(
             "a job without a wish is not told of at its second try",
             TRACKING,
-            "        if track is not None and track.job_id == job.id:\n            _mark(job)\n",
+            "        if self._tracking.is_of(job):\n            _mark(job)\n",
             "",
         ),
         Fault(
@@ -59,6 +59,18 @@ AREA = Area(
             "a track that was dropped is still on disk",
             TRACKING,
             "        self.store.batch.enter(self.kind, track.jid.encode(), None)\n",
+            "",
+        ),
+        Fault(
+            "the result of a track that was dropped is still on disk",
+            TRACKING,
+            "            self.store.batch.enter(_RESULT, track.jid.encode(), None)\n",
+            "            str(track)\n",
+        ),
+        Fault(
+            "a flushed entry is still read",
+            "storage/sqlite.py",
+            "        if batches and batches[0].flushed:\n            return None\n",
             "",
         ),
         Fault(

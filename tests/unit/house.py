@@ -114,6 +114,12 @@ class Disk:
     def entries(self, kind: str) -> Iterator[tuple[bytes, bytes]]:
         return iter(sorted((key, value) for (of_kind, key), value in self._entries.items() if of_kind == kind))
 
+    def entry(self, kind: str, key: bytes) -> bytes | None:
+        for batch in (self.batch, self.sealed):
+            if batch is not None and ((kind, key) in batch.entries or batch.flushed):
+                return batch.entries.get((kind, key))
+        return self._entries.get((kind, key))
+
     def read(self, ids: Sequence[int]) -> list[JobRow]:
         rows = dict(self._rows)
         for batch in (self.sealed, self.batch):

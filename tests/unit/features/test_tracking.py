@@ -302,7 +302,7 @@ def test_one_with_a_result_is_kept_for_a_day(floor: Floor) -> None:
     floor.engine.pass_time(DAY)
     assert floor.say(f"TRACK GET {JID}")["result"] == 1
     floor.engine.pass_time(1)
-    assert (floor.state(JID), floor.kept("track")) == ("unknown", 0)
+    assert (floor.state(JID), floor.kept("track"), floor.kept("result")) == ("unknown", 0, 0)
 
 
 def test_other_settings_count_for_tracks_that_are_there(floor: Floor) -> None:

@@ -268,8 +268,9 @@ class Machine(Model):
     def check_end(self) -> None:
         self.the_same_is_told_of_every_job()
         self.the_same_jobs_were_asked_to_stop()
-        kinds = [list(self.engine.store.entries(feature.kind)) for feature in (self.tracking, self.cancel)]
-        assert [len(entries) for entries in kinds] == [len(self.tracking), len(self.cancel)]
+        on_disk = [len(list(self.engine.store.entries(kind))) for kind in ("track", "cancel", "result")]
+        results = sum(bool(known.result) for known in self.tracks.values())
+        assert on_disk == [len(self.tracking), len(self.cancel), results]
 
 
 def test_what_is_told_is_what_a_simple_model_says() -> None:

@@ -28,6 +28,22 @@ def test_jobs_are_read_in_the_order_asked_for_and_the_missing_are_left_out(store
     assert store.read([]) == []
 
 
+def test_an_entry_is_the_one_of_the_latest_change(store: SQLiteStore) -> None:
+    for key in (b"a", b"b", b"c"):
+        store.batch.enter("kind", key, b"1")
+    store.batch.enter("other", b"a", b"0")
+    commit(store)
+    store.batch.enter("kind", b"b", None)
+    store.batch.enter("kind", b"c", b"2")
+    store.seal()
+    store.batch.enter("kind", b"c", b"3")
+    assert [store.entry("kind", key) for key in (b"a", b"b", b"c", b"d")] == [b"1", None, b"3", None]
+    assert store.entry("other", b"a") == b"0"
+    store.batch.flush()
+    store.batch.enter("kind", b"d", b"4")
+    assert [store.entry("kind", key) for key in (b"a", b"b", b"c", b"d")] == [None, None, None, b"4"]
+
+
 def test_changes_that_are_not_written_yet_are_read(store: SQLiteStore) -> None:
     add(store, 1, 2, 3)
     commit(store)
