@@ -92,7 +92,7 @@ class Machine(Model):
     def restarted(self) -> None:
         self.engine.manager.refuse_pushes = "full" if self.refuses else ""
         self.engine.upkeep()
-        self.check_jobs()
+        self.time_passed()
 
     # -- the model -------------------------------------------------------------------------------------------------
 
