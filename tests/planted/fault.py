@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class Fault(NamedTuple):
-    """In ``file``, below faktory_tw, ``text`` becomes ``instead``. ``name`` says what is wrong then."""
+    """In ``file``, below faktory_tw (of the pages: ``../web/…``), ``text`` becomes ``instead``. ``name`` says what is wrong then."""
 
     name: str
     file: str

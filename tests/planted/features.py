@@ -121,6 +121,14 @@ AREA = Area(
             "            self.manager.serve(name)\n",
             "            str(name)\n",
         ),
+        Fault(
+            "a lock that was released is still on disk",
+            UNIQUE,
+            "        self._release(lock)\n        return True\n",
+            "        self._forget(lock)\n        return True\n",
+        ),
+        Fault("a lock is listed on two pages", UNIQUE, "(after[0], after[1] + 1)", "(after[0], after[1])"),
+        Fault("refused jobs are not counted", UNIQUE, "            self.denied += 1\n", ""),
         Fault("expired jobs are not counted", EXPIRY, '        self.manager.tasks["Expired"].reaped += 1\n', ""),
         Fault(
             "those that were read too late are never swept",

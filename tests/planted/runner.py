@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.planted import backups, batches, committer, core, cron, features, operations, policies, storage, tracking
+from tests.planted import backups, batches, committer, core, cron, features, operations, pages, policies, storage, tracking
 from tests.planted.fault import Area, Fault
 
 AREAS: Mapping[str, Area] = {
@@ -24,6 +24,7 @@ AREAS: Mapping[str, Area] = {
     "tracking": tracking.AREA,
     "cron": cron.AREA,
     "batches": batches.AREA,
+    "pages": pages.AREA,
     "operations": operations.AREA,
     "policies": policies.AREA,
 }
