@@ -336,7 +336,7 @@ def pages(feature: Tracking, count: int) -> list[list[str]]:
     """The jids of all pages."""
     found: list[list[str]] = []
     page: list[Track] = feature.page(None, count)
-    while page:
+    while page and len(found) < 10:
         found.append([track.jid for track in page])
         page = feature.page(page[-1].mark, count)
     return found
