@@ -214,15 +214,18 @@ class Batches(Feature):
         if batch is not None and job.id in batch.jobs:
             kind = batch.jobs.index(job.id)
             batch.jobs[kind] = 0
+            others = len(self._work)
             self._settle(batch, kind, step)
-            self._come_further(batch)
+            self._come_further(batch, others)
 
     # -- how far they are ----------------------------------------------------------------------------------------
 
-    def _come_further(self, batch: Batch) -> None:
-        """Something has happened to it: look at it before all others."""
+    def _come_further(self, batch: Batch, others: int | None = None) -> None:
+        """Something has happened to it: look at it, and at what that causes, and leave the ``others`` for later."""
+        if others is None:
+            others = len(self._work)
         self._work.append(batch)
-        self._go_on(_AT_ONCE)
+        self._go_on(_AT_ONCE, others)
 
     def _look_at(self, batch: Batch) -> None:
         """It may have come further."""
@@ -230,8 +233,8 @@ class Batches(Feature):
             batch.queued = True
             self._work.append(batch)
 
-    def _go_on(self, most: int) -> None:
-        """Look at batches that may have come further, ``most`` of them.
+    def _go_on(self, most: int, others: int = 0) -> None:
+        """Look at batches that may have come further, ``most`` of them, and leave the ``others`` for later.
 
         What a callback that is being pushed causes is left to whoever pushes it.
         """
@@ -239,7 +242,7 @@ class Batches(Feature):
             return
         self._working = True
         fired = self.fired
-        while self._work and most and self.fired - fired < _FIRED_IN_SLICE:
+        while len(self._work) > others and most and self.fired - fired < _FIRED_IN_SLICE:
             most -= 1
             batch = self._work.pop()
             batch.queued = False

@@ -300,6 +300,22 @@ def test_many_batches_and_failed_members_are_dropped_in_slices(town: Town, how: 
     assert (len(town.batches), town.kept()) == (0, 0)
 
 
+def test_a_new_batch_has_no_failed_members_of_one_that_was_dropped_before_a_crash(town: Town) -> None:
+    bid = town.new("complete")
+    town.push(bid, 1200)
+    for jid in town.engine.jids(bid):
+        town.engine.fail(jid)
+    town.clock.advance(OPEN)
+    town.engine.manager.upkeep()
+    town.again("crash")
+    bid = town.filled("complete", "success", members=0)
+    assert town.kept() > 2
+    town.engine.crash()
+    assert (town.numbers(bid), town.batches.failed_jobs(bid, 9)) == ((0, 0, 0), [])
+    town.engine.upkeep()
+    assert town.kept() == 2
+
+
 @pytest.mark.parametrize("open_", [True, False])
 def test_flush_forgets_all_in_slices(town: Town, open_: bool) -> None:
     parent = town.filled("complete")
