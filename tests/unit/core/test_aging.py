@@ -120,12 +120,10 @@ def test_aging_begins_and_ends_while_jobs_wait(engine: Engine) -> None:
     engine.clock.advance(1000)
     engine.push(priority=9)
     engine.push(priority=9)
-    engine.manager.limit(Limits(policies=MINUTE))
-    assert engine.reserve().job.priority == 1  # type: ignore[union-attr]
-    engine.manager.limit(Limits(policies={"default": QueuePolicy(aging=3600)}))
-    assert engine.reserve().job.priority == 9  # type: ignore[union-attr]
-    engine.manager.limit(Limits(policies={"other": QueuePolicy(aging=60)}))
-    assert engine.reserve().job.priority == 9  # type: ignore[union-attr]
+    hour, another = {"default": QueuePolicy(aging=3600)}, {"other": QueuePolicy(aging=60)}
+    for policies, priority in ((MINUTE, 1), (another, 9), (MINUTE, 1), (hour, 9), ({}, 1)):
+        engine.manager.limit(Limits(policies=policies))
+        assert engine.reserve().job.priority == priority  # type: ignore[union-attr]
 
 
 def test_the_latency_of_a_queue_is_that_of_the_job_whose_turn_it_is(make_engine: MakeEngine) -> None:
