@@ -48,8 +48,8 @@ AREA = Area(
         Fault(
             "the track of another job with the same jid is shown",
             f"{WEB}/content/tracks.py",
-            "return track if track is not None and track.job_id == job_id else None",
-            "return track",
+            "return known.get(job.jid) if known.is_of(job) else None",
+            "return known.get(job.jid)",
         ),
         Fault(
             "a page of tracks leaves one out",

@@ -47,12 +47,12 @@ def _told(track: Track, with_result: bool) -> dict[str, Any]:
     """Results may be long: a list says only whether there is one."""
     told: dict[str, Any] = {
         "jid": track.jid,
-        "job_id": track.job_id,
+        "job_id": track.job_id or None,
         "state": track.state,
         "percent": track.percent,
         "desc": track.desc,
         "updated_at": rfc3339(track.updated_at),
-        "has_result": bool(track.result),
+        "has_result": track.has_result,
     }
     if with_result and track.result:
         told["result"] = msgspec.Raw(track.result)

@@ -35,7 +35,7 @@ def of(visit: Visit, row: JobRow) -> Kept:
     job = job_of(row)
     bid = (job.marks.bid if job.marks is not None else None) or ""
     lock = manager.facts.find(Unique).held(row.id)
-    track = tracks.of_job(visit, job.jid, row.id)
+    track = tracks.of_job(visit, row)
     return Kept(
         locked_until=None if lock is None else lock.until,
         expires_at=manager.facts.find(Expiry).end(row.id),

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
+from faktory_tw.core.job import job_of
+from faktory_tw.features.search import JobRow
 from faktory_tw.features.tracking import Track, Tracking
 
 from . import jobs
@@ -14,8 +15,6 @@ if TYPE_CHECKING:
 
 _NAME_CHARACTERS = 255
 _DESC_CHARACTERS = 1000
-_SLICE = 500
-_MOST_LOOKED_AT = 20_000  # tracks, for a job that is gone: one that has ended lately is among the first
 
 
 class TrackLine(NamedTuple):
@@ -23,12 +22,21 @@ class TrackLine(NamedTuple):
 
     jid: str  # as it is, for links
     name: str
-    job_id: int
+    job_id: int  # 0: the job is gone
     state: str
     percent: int | None
     desc: str
     updated_at: float
     has_result: bool
+
+    @property
+    def page(self) -> tuple[str, dict[str, str]]:
+        """Path and fields of where it is shown: the page of its job while that is there, and one of its own later.
+
+        The page of a job is told the jid, so that it shows what is left when the job has gone: its id may be that of
+        another one then.
+        """
+        return (f"/jobs/{self.job_id}" if self.job_id else "/tracking", {"jid": self.jid})
 
 
 class Shown(NamedTuple):
@@ -54,7 +62,7 @@ def line(track: Track) -> TrackLine:
         track.percent,
         jobs.plain(track.desc or "", _DESC_CHARACTERS),
         track.updated_at,
-        bool(track.result),
+        track.has_result,
     )
 
 
@@ -64,25 +72,8 @@ def shown(track: Track) -> Shown:
     return Shown(line(track), result, cut)
 
 
-def of_job(visit: Visit, jid: str, job_id: int) -> Track | None:
+def of_job(visit: Visit, row: JobRow) -> Track | None:
     """The track of a job; None when it has none, or its jid belongs to another job now."""
-    track = tracking(visit).get(jid)
-    return track if track is not None and track.job_id == job_id else None
-
-
-async def of_ended_job(visit: Visit, job_id: int) -> Track | None:
-    """The track of a job that is gone and whose jid is not known, if it is among those that changed lately."""
-    found: list[Track] = []
-
-    def look() -> Iterator[None]:
-        after = None
-        for _ in range(_MOST_LOOKED_AT // _SLICE):
-            tracks = tracking(visit).page(after, _SLICE)
-            found.extend(track for track in tracks if track.job_id == job_id)
-            if found or len(tracks) < _SLICE:
-                return
-            after = tracks[-1].mark
-            yield
-
-    await visit.run(look())
-    return found[0] if found else None
+    job = job_of(row)
+    known = tracking(visit)
+    return known.get(job.jid) if known.is_of(job) else None

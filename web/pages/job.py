@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+from faktory_tw.core.job import job_of
 from faktory_tw.features.changes import find_job
 from faktory_tw.features.search import JobRow
-from faktory_tw.features.tracking import Track
 
-from ..answers import Answer, NotThere, Page
+from ..answers import Answer, NotThere, Page, Redirect
 from ..content import actions, jobs, kept, tracks
 from ..content.places import spot_of
+from ..look import links
+from ..look.languages import gettext_noop
 from ..routes import page
 from ..visit import Visit
 
 _MOST_DIGITS = 18  # of an id that SQLite can have
+_GONE = gettext_noop("There is no such job now: it is finished, was deleted, or has never been there.")
 
 
 def found(visit: Visit, job_id: str) -> JobRow:
     """The job of that id. Raises NotThere."""
     row = find_job(visit.manager, int(job_id)) if _is_id(job_id) else None
     if row is None:
-        raise NotThere(visit.gettext("There is no such job now: it is finished, was deleted, or has never been there."))
+        raise NotThere(visit.gettext(_GONE))
     return row
 
 
@@ -28,14 +31,21 @@ def _is_id(text: str) -> bool:
 
 
 async def job(visit: Visit, job_id: str) -> Answer:
-    """The page of a job. It goes with the job, wherever that moves; of one that has ended there may be a track."""
+    """The page of a job. It goes with the job, wherever that moves.
+
+    That of a tracked job has the jid in its address, so that it shows the track when the job has gone.
+    """
+    jid = next(iter(visit.texts("jid")), "")
     try:
         row = found(visit, job_id)
     except NotThere:
-        track = await _track(visit, job_id)
-        if track is None:
-            raise
-        return Page("jobs/ended.html", shown=tracks.shown(track))
+        return _what_is_left(visit, jid)
+    kept_of_it = kept.of(visit, row)
+    if jid and job_of(row).jid != jid:
+        return _what_is_left(visit, jid)
+    if kept_of_it.track is not None and not jid:
+        fields = {**kept_of_it.track.line.page[1], "notice": visit.text("notice")}
+        return Redirect(links.address(f"/jobs/{row.id}", **fields))
     where = spot_of(row.place, row.queue)
     return Page(
         "jobs/job.html",
@@ -44,18 +54,16 @@ async def job(visit: Visit, job_id: str) -> Answer:
         spot=where,
         kind=where.kind,
         words=actions,
-        kept=kept.of(visit, row),
+        kept=kept_of_it,
     )
 
 
-async def _track(visit: Visit, job_id: str) -> Track | None:
-    """What is left of a job that has ended. Our lists tell the jid in the address; without it, only the latest are known."""
-    if not _is_id(job_id):
-        return None
-    jid = next(iter(visit.texts("jid")), "")
-    if jid:
-        return tracks.of_job(visit, jid, int(job_id))
-    return await tracks.of_ended_job(visit, int(job_id))
+def _what_is_left(visit: Visit, jid: str) -> Answer:
+    """The track of a job that is gone. Raises NotThere."""
+    track = tracks.tracking(visit).get(jid) if jid else None
+    if track is None:
+        raise NotThere(visit.gettext(_GONE))
+    return Page("jobs/ended.html", shown=tracks.shown(track))
 
 
 async def arguments(visit: Visit, job_id: str) -> Answer:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from faktory_tw.features.changes import find_job
+
 from ..answers import Answer, NotThere, Page, Redirect
 from ..content import cursors, jobs, tracks
 from ..look import links
@@ -38,7 +40,10 @@ def _one(visit: Visit, jid: str) -> Answer:
             "There is no track of %(jid)s: the job asks for none, ended some time ago, or was never there."
         )
         raise NotThere(told % {"jid": jobs.plain(jid, 100)})
-    return Redirect(links.address(f"/jobs/{track.job_id}", jid=track.jid))
+    if track.job_id and find_job(visit.manager, track.job_id) is not None:
+        path, fields = tracks.line(track).page
+        return Redirect(links.address(path, **fields))
+    return Page("jobs/ended.html", shown=tracks.shown(track))
 
 
 ROUTES = (page("/tracking", show_tracks),)

@@ -69,6 +69,7 @@ def test_the_state_follows_the_job(stock, said, badge):
 def test_many_tracks_are_paged_newest_first_and_none_is_left_out(stock):
     ids = tracked(stock, 120)
     seen: list[str] = []
+    jids = [f"jid-{number:05}" for number in range(1, len(ids) + 1)]
     answer = ask(stock.house, "/tracking")
     while True:
         seen += listed(answer)
@@ -77,7 +78,7 @@ def test_many_tracks_are_paged_newest_first_and_none_is_left_out(stock):
             break
         answer = ask(stock.house, further[0])
         assert "Back to the beginning" in answer.page.text
-    assert seen == [str(job_id) for job_id in reversed(ids)]
+    assert seen == jids[::-1]
 
 
 @pytest.mark.parametrize("after", ["x", "nan_a", "1_", "_a", "1"])
@@ -100,7 +101,7 @@ def test_a_jid_is_looked_for(stock):
 def test_the_page_of_a_job_tells_its_track(stock):
     [job_id] = tracked(stock)
     tell(stock, "jid-00001", percent=5, desc="warming up")
-    page = ask(stock.house, f"/jobs/{job_id}").page
+    page = ask(stock.house, f"/jobs/{job_id}?jid=jid-00001").page
     assert "Tracking" in page.headings
     for said in ("5%", "warming up", "Updated"):
         assert said in page.text
@@ -113,26 +114,50 @@ def test_what_is_left_of_a_job_that_has_ended_is_its_track(stock):
     [job_id] = tracked(stock)
     finish(stock, "jid-00001", result={"rows": [2.25, "ü"]})
     stock.queued(3, custom=TRACK)
-    for path in (f"/jobs/{job_id}?jid=jid-00001", f"/jobs/{job_id}"):
+    for path in (f"/jobs/{job_id}?jid=jid-00001", "/tracking?jid=jid-00001"):
         page = browser.get(path).page
         for said in ("jid-00001", "This job has ended", "Success", "2.25", "ü"):
             assert said in page.text
         assert not [form for form in page.forms if form.action in ("/jobs/change", "/busy/stop")]
-    assert browser.get(f"/jobs/{job_id}?jid=jid-00002").status == 404
-    assert browser.get(f"/jobs/{job_id + 1000}").status == 404
+    assert "/tracking?jid=jid-00001" in browser.get("/tracking").page.links
+    assert browser.get(f"/jobs/{job_id}?jid=unknown").status == 404
+    assert browser.get(f"/jobs/{job_id}").status == 404
+
+
+def test_the_page_of_a_tracked_job_stays_with_its_jid_when_another_job_gets_its_id(stock):
+    browser = Browser(stock.house)
+    [job_id] = tracked(stock)
+    answer = browser.get(f"/jobs/{job_id}")
+    assert answer.location == f"/jobs/{job_id}?jid=jid-00001"
+    finish(stock, "jid-00001")
+    [other] = stock.queued(1, jobtype="Other")
+    page = browser.get(f"/jobs/{other}?jid=jid-00001").page
+    assert "This job has ended" in page.text
+    assert "Other" not in page.text
+    assert "Other" in browser.get(f"/jobs/{other}").page.text
+
+
+def test_a_notice_for_the_page_of_a_tracked_job_is_shown(stock):
+    browser = Browser(stock.house)
+    [job_id] = stock.scheduled(1, custom=TRACK)
+    page = browser.follow(browser.get(f"/jobs/{job_id}")).page
+    answer = browser.submit(next(form for form in page.forms if form.value("action") == "retry"))
+    assert answer.location.startswith(f"/jobs/{job_id}?notice=")
+    assert browser.follow(browser.follow(answer)).page.all("div", id="notice")
 
 
 def test_the_track_of_another_job_with_the_same_jid_is_not_shown(stock):
     old, new = stock.queued(1, jid="same-same", custom=TRACK) + stock.queued(1, jid="same-same", custom=TRACK)
     tell(stock, "same-same", desc="of the newer one")
     assert "of the newer one" not in ask(stock.house, f"/jobs/{old}").page.text
-    assert "of the newer one" in ask(stock.house, f"/jobs/{new}").page.text
+    assert "of the newer one" in ask(stock.house, f"/jobs/{new}?jid=same-same").page.text
 
 
 def test_a_long_result_is_cut(stock):
     tracked(stock)
     tell(stock, "jid-00001", result=["x" * 100] * 200)
     answer = ask(stock.house, "/tracking?jid=jid-00001")
+    assert answer.location
     assert len(ask(stock.house, answer.location).body) < 200_000
 
 
@@ -140,7 +165,8 @@ def test_hostile_texts_are_only_texts(stock):
     jid = "12345678" + HOSTILE + OVERRIDE
     [job_id] = stock.queued(1, jid=jid, custom=TRACK)
     tell(stock, jid, desc=HOSTILE + OVERRIDE, result=[HOSTILE, OVERRIDE])
-    answers = [ask(stock.house, "/tracking"), ask(stock.house, f"/jobs/{job_id}")]
+    browser = Browser(stock.house)
+    answers = [browser.get("/tracking"), browser.follow(browser.get(f"/jobs/{job_id}"))]
     finish(stock, jid)
     answers.append(
         Browser(stock.house).get(next(each for each in ask(stock.house, "/tracking").page.links if "jid=" in each))
@@ -177,9 +203,9 @@ def test_the_api_tells_one_track_with_its_result(stock):
 
 def test_the_search_of_each_page_finds_the_track_of_an_ended_job(stock):
     browser = Browser(stock.house)
-    [job_id] = tracked(stock)
+    tracked(stock)
     finish(stock, "jid-00001")
     page = browser.follow(browser.get("/search?q=jid-00001")).page
     assert "There is a tracked job of this ID" in page.text
-    assert f"/jobs/{job_id}?jid=jid-00001" in page.links
+    assert "/tracking?jid=jid-00001" in page.links
     assert "tracked job of this ID" not in browser.follow(browser.get("/search?q=jid-0000")).page.text
