@@ -40,11 +40,18 @@ def members(client: Client, bid: str, count: int, done: int = 0, failed: int = 0
         )
     for number in range(done + failed):
         fetched = client.fetch(queue)
+        while fetched is not None and fetched["custom"]["bid"] != bid:  # one of another batch that is tried again
+            _fail(client, fetched["jid"])
+            fetched = client.fetch(queue)
         assert fetched is not None
         if number < done:
             client.ack(fetched["jid"])
         else:
-            client.fail(fetched["jid"], *FAILURE, backtrace=["/app/lib/smtp.rb:41:in `deliver'"])
+            _fail(client, fetched["jid"])
+
+
+def _fail(client: Client, jid: str) -> None:
+    client.fail(jid, *FAILURE, backtrace=["/app/lib/smtp.rb:41:in `deliver'"])
 
 
 def work_off(client: Client) -> None:
