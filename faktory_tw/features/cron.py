@@ -39,7 +39,7 @@ REMEMBERED_SECONDS = 30 * DAY_SECONDS  # an entry that has left the settings
 MISSED = "missed"
 _MOST_REMEMBERED = 10_000
 _SLICE = 200  # ticks in one turn
-_SLICE_SECONDS = 0.01  # that one turn takes at most, about
+_SLICE_SECONDS = 0.005  # that one turn may take for each kind of work
 _LONGEST_REASON = 200  # characters
 
 
@@ -120,7 +120,7 @@ class Cron(Feature):
         return name in self._lines
 
     def entries(self, start: int = 0, count: int | None = None) -> list[CronView]:
-        """The entries, in the order of the settings, or ``count`` of them from ``start`` on."""
+        """The entries, in the order of the settings; where there may be thousands, ``count`` of them from ``start`` on."""
         end = None if count is None else start + count
         return [_view(line) for line in islice(self._lines.values(), start, end)]
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import math
 import random
+import signal
 import sqlite3
 import time
 from datetime import datetime, timedelta, timezone
@@ -38,6 +39,33 @@ FAILURES = (
     ("MiniMagick::Error", "`convert -resize 1200x` failed: unable to open image", "ImageResize", "images"),
     ("Errno::ENOSPC", "No space left on device @ rb_sysopen - /var/tmp/export.csv", "CustomerExport", "reports"),
 )
+CRON = """
+[[cron]]
+name = "nightly-report"
+schedule = "30 2 * * MON-FRI"
+timezone = "Europe/Berlin"
+catch_up = "last"
+[cron.job]
+type = "SalesReport"
+queue = "reports"
+args = ["daily", { format = "pdf" }]
+custom = { unique_for = 3600 }
+
+[[cron]]
+name = "abandoned-carts"
+schedule = "*/15 8-20 * * *"
+timezone = "America/New_York"
+[cron.job]
+type = "AbandonedCartReminder"
+queue = "mailers"
+
+[[cron]]
+name = "clean-sessions"
+schedule = "@hourly"
+paused = true
+[cron.job]
+type = "SessionCleanup"
+"""
 BACKTRACE = (
     "/app/vendor/bundle/ruby/3.3.0/gems/net-protocol-0.2.2/lib/net/protocol.rb:219:in `rbuf_fill'",
     "/app/vendor/bundle/ruby/3.3.0/gems/net-protocol-0.2.2/lib/net/protocol.rb:193:in `readuntil'",
@@ -101,6 +129,7 @@ class Shop:
             self._schedule(client)
             self._queue(client)
             campaign.push(client)
+            self._plan(client)
 
     def __enter__(self) -> Shop:
         return self
@@ -117,6 +146,15 @@ class Shop:
             for _ in range(self.dice.randint(1, 3)):
                 client.fetch(*queues)
         campaign.work(self.workers["web-1.shop.example"])
+
+    def _plan(self, client: Client) -> None:
+        """Entries of cron, one of which was run by hand."""
+        path = self.server.config_directory / "conf.d" / "cron.toml"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(CRON, encoding="utf-8")
+        self.server.send_signal(signal.SIGHUP)
+        self.server.wait_for_log("SIGHUP: Changed: cron")
+        client.command('ADMIN CRON {"action":"run","name":"nightly-report"}')
 
     def _fail(self, client: Client) -> None:
         """Jobs that failed: some once, some several times, some for good."""

@@ -19,6 +19,7 @@ EMPTY = {
     "batches": "/batches",
     "tracking": "/tracking",
     "locks": "/locks",
+    "cron": "/cron",
     "backups": "/backups",
     "debug": "/debug",
 }
@@ -27,6 +28,7 @@ PAGES = {
     "push": "/push",
     "api": "/api/",
     "queue": "/queues/mailers",
+    "cron-entry": "/cron/nightly-report",
     "found": "/scheduled?jobtype=News*&queue=mailers",
     "found-nothing": "/retries?jobtype=NoSuchType",
     "search": "/search?q=ImageResize",

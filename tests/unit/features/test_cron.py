@@ -530,8 +530,9 @@ def test_the_last_twenty_runs_are_kept(tower: Tower) -> None:
     for _ in range(3):
         tower.live(14 * 60, every=20)
         tower.down(1)
-    found = tower.runs()
-    assert [jid for _, jid, _ in found] == [f"cron-{number:06}" for number in range(23, 43)]
+    assert [jid for _, jid, _ in tower.runs()] == [f"cron-{number:06}" for number in range(23, 43)]
+    tower.live(25 * 60, every=20)
+    assert [jid for _, jid, _ in tower.runs()] == [f"cron-{number:06}" for number in range(48, 68)]
     assert tower.kept() == 21
     tower.use()
     tower.live(REMEMBERED_SECONDS + 1, every=REMEMBERED_SECONDS + 1)
