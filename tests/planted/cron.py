@@ -249,8 +249,8 @@ AREA = Area(
         Fault(
             "a reload leaves cron as it was",
             "reload.py",
-            "    new |= {name: getattr(fresh, name) for name in sections}\n",
-            "",
+            "    new.update((name, getattr(fresh, name)) for name in TABLES)\n",
+            '    new.update((name, getattr(fresh, name)) for name in TABLES if name != "cron")\n',
         ),
     ),
 )

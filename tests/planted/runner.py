@@ -12,7 +12,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.planted import backups, batches, committer, core, cron, features, operations, pages, policies, storage, tracking
+from tests.planted import (
+    backups,
+    batches,
+    committer,
+    core,
+    cron,
+    features,
+    operations,
+    pages,
+    policies,
+    storage,
+    tracking,
+)
 from tests.planted.fault import Area, Fault
 
 AREAS: Mapping[str, Area] = {
