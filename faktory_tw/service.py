@@ -105,6 +105,7 @@ class FaktoryService(Service):
         self._store: Store | None = None
         self._stopping = False
         self._upkeep_call: IDelayedCall | None = None
+        self._hurried: IDelayedCall | None = None
 
     # -- start ---------------------------------------------------------------------------------------------------
 
@@ -138,6 +139,7 @@ class FaktoryService(Service):
             store, time, random.SystemRandom().randrange, limits_of(settings), standard_features()
         )
         self.manager.facts.configure(settings)
+        self.manager.hurry = self._hurry
         self.manager.load()
         process.freeze_garbage()
         sizes = self.manager.set_sizes()
@@ -277,6 +279,14 @@ class FaktoryService(Service):
             assert self._store is not None
             delay = _DISK_SECONDS if len(self._store.batch) > MOST_RECORDS else 0
             self._upkeep_call = self._reactor.callLater(delay, self._upkeep_again)
+
+    def _hurry(self, seconds: float) -> None:
+        """Have the periodic duties carried out in so many seconds at the latest."""
+        call, at = self._hurried, self._reactor.seconds() + seconds
+        if call is None or not call.active():
+            self._hurried = self._reactor.callLater(seconds, self._upkeep_again)
+        elif call.getTime() > at:
+            call.reset(seconds)
 
     def _upkeep_again(self) -> None:
         try:

@@ -22,6 +22,7 @@ from faktory_tw.config.keys import BY_FIELD, BY_KEY, BY_OPTION, ENVIRONMENTS, MA
 from faktory_tw.config.kinds import duration_seconds
 from faktory_tw.config.policies import Policies, read_policies, shown_name
 from faktory_tw.config.sections import check_sections
+from faktory_tw.config.throttles import Throttle, read_throttles
 
 DEFAULT_BINDING = "localhost:7419"
 DEFAULT_WEB_BINDING = "localhost:7420"
@@ -115,6 +116,7 @@ class Settings:
     tls_bindings: tuple[str, ...] = ()  # development only
     web_tls_binding: str | None = None  # development only
     cron: tuple[CronEntry, ...] = ()
+    throttles: tuple[Throttle, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -273,12 +275,15 @@ class _Reading:
     # -- the three sources -----------------------------------------------------------------------------------------
 
     def _take_files(self, tree: Tree) -> None:
-        for setting, value, place in check_sections(tree, self.problems, self.warnings):
+        for setting, value, place in check_sections(tree, self.problems):
             self._take(setting, value, f"{place}: {setting.key}", place)
         self._values["queue_policies"], places = read_policies(tree, self.problems)
         self._origins.update(places)
         if is_array_of_tables(tree.values.get("cron")):
             self._values["cron"] = read_entries(tree, self._check_job, self.left_out)
+        if "throttles" in tree.values:
+            read = read_throttles(tree, tree.values["throttles"], self.problems)
+            self._keep("throttles", read, tree.place("throttles"))
 
     def _take_environ(self) -> None:
         text = self._environ.get("FAKTORY_BACKUP_FREQUENCY")

@@ -334,7 +334,7 @@ SETTINGS = (
 )
 
 # The fields of `Settings` that hold what the operator gives names to, by the section it is in; SIGHUP changes all of it.
-TABLES = {"queue_policies": "queues", "cron": "cron"}
+TABLES = {"queue_policies": "queues", "cron": "cron", "throttles": "throttles"}
 
 BY_KEY = {setting.key: setting for setting in SETTINGS if setting.key}
 BY_FIELD = {setting.field: setting for setting in SETTINGS if not setting.key.endswith("password_file")}

@@ -8,13 +8,12 @@ from typing import Any
 
 from faktory_tw.config.files import Tree, is_array_of_tables
 from faktory_tw.config.keys import BY_KEY, SECTIONS, Setting
-from faktory_tw.config.kinds import shown
 
-_LATER = ("throttles",)  # sections of Faktory Enterprise: their form is checked, and nothing is done with them
-_KNOWN_SECTIONS = (*SECTIONS, "cron", *_LATER)
+_ELSEWHERE = ("throttles",)  # sections of tables, read by modules of their own
+_KNOWN_SECTIONS = (*SECTIONS, "cron", *_ELSEWHERE)
 
 
-def check_sections(tree: Tree, problems: list[str], warnings: list[str]) -> Iterator[tuple[Setting, Any, str]]:
+def check_sections(tree: Tree, problems: list[str]) -> Iterator[tuple[Setting, Any, str]]:
     """Yield the settings that the files have, each with its value, unchecked, and its place ``file:line``.
 
     What they say of single queues is left to ``policies``.
@@ -23,8 +22,8 @@ def check_sections(tree: Tree, problems: list[str], warnings: list[str]) -> Iter
         place = tree.place(section)
         if section == "cron":
             _check_cron(content, place, problems)
-        elif section == "throttles":
-            _check_throttles(tree, content, problems, warnings)
+        elif section in _ELSEWHERE:
+            continue
         elif section not in SECTIONS:
             problems.append(f"{place}: {_unknown_section(section, content)}")
         elif not isinstance(content, dict):
@@ -54,19 +53,6 @@ def _check_keys(
 def _check_cron(content: Any, place: str, problems: list[str]) -> None:
     if not is_array_of_tables(content):
         problems.append(f"{place}: cron must be an array of tables: write [[cron]], with two brackets, before each")
-
-
-def _check_throttles(tree: Tree, content: Any, problems: list[str], warnings: list[str]) -> None:
-    if not isinstance(content, dict):
-        problems.append(f"{tree.place('throttles')}: throttles must be a section: write [throttles]")
-        return
-    for name, value in content.items():
-        if not isinstance(value, dict):
-            problems.append(
-                f"{tree.place('throttles', name)}: throttles.{name} must be a table such as "
-                f"{{ concurrency = 10, timeout = 60 }}, not {shown(value)}"
-            )
-    warnings.append(f"{tree.place('throttles')}: [throttles] is not used yet")
 
 
 def _unknown_section(name: str, content: Any) -> str:

@@ -9,7 +9,9 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from faktory_tw.core import job as jobs
+from faktory_tw.core.admission import Admission
 from faktory_tw.core.cache import JobCache
+from faktory_tw.core.gates import Gate
 from faktory_tw.core.job import Job
 from faktory_tw.core.queues import Queue
 from faktory_tw.core.reservations import Reservation
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from faktory_tw.core.manager import JobManager
 
 _MOST_DROPPED = 256  # jobs that are over, on the way to the next one; the rest is for the periodic duties
+_MOST_ASKED = 200  # FETCHes of workers that may have no more, on the way to one that may
 _WAITS_ENDED = 200  # FETCHes answered in one turn of the reactor because their time is over
 _WORKING = int(Place.WORKING)
 
@@ -36,6 +39,7 @@ class Deliveries:
         self._cache = cache
         self._clock = clock
         self._waiting = Waiting()
+        self._admission = Admission(self, cache, lambda: manager.hurry(0.0))
 
     def __len__(self) -> int:
         """How many FETCHes wait."""
@@ -46,7 +50,7 @@ class Deliveries:
         if job.marks is not None and self._manager.facts.is_over(job):
             self._drop(job)
             return
-        if queue.name in self._waiting.by_queue and not queue.paused:
+        if queue.gate is None and queue.name in self._waiting.by_queue and not queue.paused:
             body = job.body
             while (waiter := self._waiting.longest(queue.name)) is not None:
                 if self._hand_over(job, waiter):
@@ -54,6 +58,8 @@ class Deliveries:
                 job.body = body  # the delivery that failed had dropped it
         queue.append(job.priority, job.id)
         self._cache.put(job)
+        if queue.gate is not None:
+            self.serve(queue)
 
     def next_job(self, queue: Queue) -> Job | None:
         """Take the job whose turn it is. The disk is read before anything is changed.
@@ -78,6 +84,22 @@ class Deliveries:
             if dropped == _MOST_DROPPED or size > SLICE_BYTES:
                 return None
         return None
+
+    def next_admitted(self, queue: Queue, gate: Gate, worker: Worker | None) -> Job | None:
+        """As :meth:`next_job`, for a queue with a gate: the next one that this worker may have."""
+        wid = worker.wid if worker is not None else ""
+        if gate.closed(wid):
+            if queue.first() is not None:
+                gate.skipped()
+            return None
+        return self._admission.next_job(queue, gate, wid)
+
+    def drop_if_over(self, job: Job) -> bool:
+        """Drop a job that has left its queue if a feature says that it is over."""
+        over = job.marks is not None and self._manager.facts.is_over(job)
+        if over:
+            self._drop(job)
+        return over
 
     def _drop(self, job: Job) -> None:
         """A job that is over has left its queue, or does not get in."""
@@ -171,6 +193,14 @@ class Deliveries:
 
     def serve(self, queue: Queue) -> None:
         """Give waiting jobs to waiting FETCHes."""
+        if queue.gate is not None:
+            while (
+                queue.name in self._waiting.by_queue
+                and not self._admission.tired
+                and self._serve_admitted(queue, queue.gate)
+            ):
+                pass
+            return
         while not queue.paused and queue.first() is not None and self._waiting.longest(queue.name) is not None:
             job = self.next_job(queue)
             if job is None:
@@ -178,3 +208,31 @@ class Deliveries:
             waiter = self._waiting.longest(queue.name)  # another one, if a job that was over had consequences
             if waiter is None or not self._hand_over(job, waiter):
                 queue.put_back(job.priority, job.id, job.position)
+
+    def _serve_admitted(self, queue: Queue, gate: Gate) -> bool:
+        """Give one job to the FETCH that has waited longest of those that may have it. False when there is none such."""
+        if queue.paused or not len(queue):
+            return False
+        for waiter in self._waiting.first(queue.name, _MOST_ASKED if gate.choosy else 1):
+            wid = waiter.worker.wid if waiter.worker is not None else ""
+            if gate.closed(wid):
+                continue
+            job = self._admission.next_job(queue, gate, wid)
+            if job is not None:
+                # A job that was over may have had consequences: then somebody else may be the one to have this.
+                if not waiter.waits or not self._hand_over(job, waiter):
+                    queue.put_back(job.priority, job.id, job.position)
+                return True
+            if self._admission.tired:
+                break
+        return False
+
+    def look_on(self) -> bool:
+        """Go on looking for jobs of queues with a gate where one turn was not enough. Returns whether more is to do."""
+        tired, self._admission.tired = list(self._admission.tired), {}
+        for number, name in enumerate(tired):
+            if self._admission.tired:
+                self._admission.tired.update(dict.fromkeys(tired[number:]))
+                break
+            self._manager.serve(name)
+        return bool(self._admission.tired)

@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from faktory_tw.core import job as jobs
+from faktory_tw.core.aside import Order
 from faktory_tw.core.cache import JobCache
 from faktory_tw.core.latencies import HeadTimes
 from faktory_tw.core.queues import Fifo, Queue
@@ -130,16 +131,16 @@ class Edits:
             rest = sorted(lane, key=lambda row: row.position)
             while rest and windows:
                 windows -= 1
-                rest = self._expire_near(queue.fifo(priority), rest)
+                rest = self._expire_near(queue.order(priority), rest)
             left += rest
         return {name for name, _ in lanes}, left
 
     def neighbours(self, row: JobRow) -> list[int]:
         """The ids of a queued job and of those that stand near it: :meth:`expire` can drop these in one turn."""
-        fifo = self._manager.queues()[row.queue].fifo(row.priority)
+        fifo = self._manager.queues()[row.queue].order(row.priority)
         return fifo.part(self._manager.views.index(row), _WINDOW)
 
-    def _expire_near(self, fifo: Fifo, lane: list[JobRow]) -> list[JobRow]:
+    def _expire_near(self, fifo: Fifo | Order, lane: list[JobRow]) -> list[JobRow]:
         """Drop the first of these jobs, and those that stand near it. Returns the others."""
         start = self._manager.views.index(lane[0])
         near = set(fifo.part(start, _WINDOW))
@@ -192,7 +193,7 @@ class Edits:
         queue = self._manager.queues().get(name)
         if queue is None:
             return set()
-        taken = queue.fifo(priority).discard(ids, start)
+        taken = queue.order(priority).discard(ids, start)
         for job_id in taken:
             self._cache.pop(job_id)
             self._head_times.moved(job_id)

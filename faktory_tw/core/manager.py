@@ -21,6 +21,7 @@ from faktory_tw.core.deliveries import Deliveries
 from faktory_tw.core.duties import Duties
 from faktory_tw.core.edits import Edits
 from faktory_tw.core.facts import Arrival, Facts, Feature
+from faktory_tw.core.gates import Gate
 from faktory_tw.core.history import History
 from faktory_tw.core.hooks import Observer, joined, without
 from faktory_tw.core.job import Job, Payload
@@ -82,6 +83,8 @@ class JobManager:
         self.tasks = self._duties.tasks
         self.pushed = 0  # jobs accepted since the start
         self.fetched = 0  # reservations made since the start
+        self.gate_of: Callable[[str], Gate | None] = lambda _name: None  # of a queue that is made
+        self.hurry: Callable[[float], None] = lambda _seconds: None  # asks for `upkeep` in so many seconds
         self.facts.join(self, store, clock)
         self.refuse_pushes = ""  # why PUSH is refused at the moment, for the client; empty when it is not
 
@@ -198,6 +201,7 @@ class JobManager:
 
     def _create_queue(self, name: str, floor: int) -> Queue:
         queue = self._queues[name] = self.policies.new_queue(name, floor)
+        queue.gate = self.gate_of(name)
         self._store.batch.queues[name] = QueueRecord(name, False, floor)
         return queue
 
@@ -222,7 +226,10 @@ class JobManager:
         for name in names if names.__class__ is tuple else self._in_order(names):
             queue = self._queues.get(name)
             if queue is not None and not queue.paused:
-                job = self._deliveries.next_job(queue)
+                if queue.gate is None:
+                    job = self._deliveries.next_job(queue)
+                else:
+                    job = self._deliveries.next_admitted(queue, queue.gate, worker)
                 if job is not None:
                     reservation = self._deliveries.reserve(job, worker.wid if worker is not None else "")
                     if job.marks is not None:
@@ -344,6 +351,10 @@ class JobManager:
         """Let FETCHes that wait for jobs of a queue have what is in it: what stood before those is gone."""
         if name in self._queues:
             self._deliveries.serve(self._queues[name])
+
+    def look_on(self) -> bool:
+        """Let FETCHes go on for which one turn was not enough; see :meth:`Deliveries.look_on`."""
+        return self._deliveries.look_on()
 
     def forget_queue(self, name: str) -> None:
         """A queue was emptied and is no more."""

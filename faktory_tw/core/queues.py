@@ -16,8 +16,11 @@ from itertools import islice
 from sortedcontainers import SortedDict
 
 from faktory_tw.core.aging import Aging
+from faktory_tw.core.aside import Aside, Order, rank
+from faktory_tw.core.gates import Gate
 
 _CHUNK = 4096
+_LAST = 2**60 - 1
 
 
 class Fifo:
@@ -55,6 +58,10 @@ class Fifo:
         index = bisect(self._returned, position)
         self._returned.insert(index, position)
         self.head.insert(index, job_id)
+
+    def returned(self) -> list[tuple[int, int]]:
+        """The position and the id of those at the head that were given back."""
+        return list(zip(self._returned, self.head, strict=False))
 
     def popleft(self) -> int:
         """The first id. IndexError when there is none."""
@@ -152,15 +159,17 @@ class Fifo:
 class Queue:
     """A named queue. ``floor`` is the first position that belongs to it and not to a removed queue of that name.
 
-    With an ``aging`` a job that has waited long enough comes before one of a higher priority.
+    With an ``aging`` a job that has waited long enough comes before one of a higher priority; what stands aside at the
+    ``gate`` counts by its priority alone.
     """
 
-    __slots__ = ("name", "floor", "paused", "aging", "_lanes", "_priorities", "_order", "_by_priority")
+    __slots__ = ("name", "floor", "paused", "gate", "aging", "_lanes", "_priorities", "_order", "_by_priority")
 
     def __init__(self, name: str, floor: int, paused: bool = False) -> None:
         self.name = name
         self.floor = floor
         self.paused = paused
+        self.gate: Gate | None = None
         self.aging: Aging | None = None
         self._priorities: SortedDict[int, Fifo] = SortedDict()  # minus the priority -> ids
         self._lanes: list[tuple[int, Fifo]] = []  # by priority, the highest first
@@ -197,6 +206,8 @@ class Queue:
 
         With an aging it is the next one as far as that is known without reading, and those behind it of its priority.
         """
+        if self.gate is not None and self.gate.aside.size:
+            return next(order.part(0, count) for _, order in self.orders() if len(order))
         if self.aging is not None:
             fifo = self.aging.first(self._lanes, reads=False)
             return [] if fifo is None else fifo.peek(count)
@@ -205,17 +216,34 @@ class Queue:
                 return fifo.peek(count)
         return []
 
-    def fifos(self) -> list[tuple[int, Fifo]]:
-        """The jobs of each priority, the highest first."""
-        return self._lanes.copy()
+    def leads(self, number: int) -> bool:
+        """Whether the job at the head is to be fetched before one of this rank, which stands aside."""
+        for negative, fifo in self._priorities.items():
+            if fifo.head:  # what was not given back stands behind all that had their turn
+                returned = fifo.returned()
+                return rank(-negative, returned[0][0] if returned else _LAST) < number
+        return False
 
-    def take_all(self) -> list[Fifo]:
+    def order(self, priority: int) -> Fifo | Order:
+        """The jobs of one priority, 1 to 9, with those that stand aside: to look at them, or to take some out."""
+        fifo = self.fifo(priority)
+        return fifo if self.gate is None or not self.gate.aside.size else Order(self.gate.aside, fifo, priority)
+
+    def orders(self) -> list[tuple[int, Fifo | Order]]:
+        """The jobs of each priority, the highest first."""
+        return [(-negative, self.order(-negative)) for negative in self._priorities]
+
+    def take_all(self) -> list[Fifo | Aside]:
         """Empty the queue, and return what was in it."""
-        fifos, self._order = self._order, []
+        fifos: list[Fifo | Aside] = [*self._order]
+        if self.gate is not None:
+            fifos.append(self.gate.take_all())
+        self._order = []
         self._priorities = SortedDict()
         self._lanes = []
         self._by_priority = {}
         return fifos
 
     def __len__(self) -> int:
-        return sum(map(len, self._order))
+        aside = 0 if self.gate is None else self.gate.aside.size
+        return sum(map(len, self._order)) + aside

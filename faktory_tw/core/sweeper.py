@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 
 from sortedcontainers import SortedList
 
+from faktory_tw.core.aside import Aside
 from faktory_tw.core.cache import JobCache
 from faktory_tw.core.facts import Facts
 from faktory_tw.core.queues import Fifo
@@ -34,10 +35,10 @@ class Sweeper:
         self._facts = facts
         self._stride = Stride(store.read)
         self._cache = cache
-        self._condemned: deque[Fifo] = deque()
+        self._condemned: deque[Fifo | Aside] = deque()
         self._flushed: deque[Container] = deque()
 
-    def condemn(self, fifos: Iterable[Fifo]) -> None:
+    def condemn(self, fifos: Iterable[Fifo | Aside]) -> None:
         """These jobs are in no queue any more; delete them."""
         self._condemned.extend(fifo for fifo in fifos if fifo)
 

@@ -13,6 +13,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from faktory_tw.config.policies import QueuePolicy
+from faktory_tw.core.aside import Order
 from faktory_tw.core.cache import JobCache
 from faktory_tw.core.queues import Fifo, Queue
 from faktory_tw.core.slices import Stride
@@ -91,7 +92,7 @@ class Views:
             return [job_id for _, job_id in entries]
         ids: list[int] = []
         found = self._manager.queues().get(queue)
-        for _, fifo in found.fifos() if found is not None else ():
+        for _, fifo in found.orders() if found is not None else ():
             ids += fifo.part(start, count - len(ids))
             start = max(start - len(fifo), 0)
             if len(ids) >= count:
@@ -101,7 +102,7 @@ class Views:
     def queued_ids(self, queue: str, priority: int, start: int, count: int) -> list[int]:
         """The ids of the jobs number ``start`` and following of one priority of a queue, without reading them."""
         found = self._manager.queues().get(queue)
-        return [] if found is None else found.fifo(priority).part(start, count)
+        return [] if found is None else found.order(priority).part(start, count)
 
     def find(self, job_id: int) -> JobRow | None:
         """A job by its id, wherever it is; None when it is gone."""
@@ -125,7 +126,7 @@ class Views:
 
     def index(self, row: JobRow) -> int:
         """About where a queued job is among those of its queue and priority."""
-        fifo = self._manager.queues()[row.queue].fifo(row.priority)
+        fifo = self._manager.queues()[row.queue].order(row.priority)
         return max(_behind(fifo, row.position, self.position) - 1, 0)
 
     def position(self, job_id: int) -> int | None:
@@ -214,7 +215,7 @@ class Views:
             job = self._cache.get(head)
             since = enqueued_at.get(head) if job is None else job.enqueued_at
             latency = max(now - (since or now), 0.0)
-        priorities = {priority: len(fifo) for priority, fifo in queue.fifos() if len(fifo)}
+        priorities = {priority: len(fifo) for priority, fifo in queue.orders() if len(fifo)}
         policy, special = self._manager.policies.of(queue.name)
         return QueueView(queue.name, len(queue), queue.paused, latency, priorities, policy, special)
 
@@ -320,7 +321,7 @@ class Walk:
 
     def _next_queued(self) -> list[JobRow]:
         queue = self._manager.queues().get(self._queue)
-        for priority, fifo in queue.fifos() if queue is not None else ():
+        for priority, fifo in queue.orders() if queue is not None else ():
             start = self._start(priority, fifo)
             ids = fifo.part(start, _JOBS + 1) if start is not None else []
             if start is not None and ids:
@@ -333,7 +334,7 @@ class Walk:
         self.ended = True
         return []
 
-    def _start(self, priority: int, fifo: Fifo) -> int | None:
+    def _start(self, priority: int, fifo: Fifo | Order) -> int | None:
         """Where to go on among the jobs of one priority; None when the walk is beyond them."""
         if self.after is None or self.after[0] < -priority:
             return 0
@@ -352,7 +353,7 @@ class Walk:
         return _behind(fifo, self.after[1], self._position_of)
 
 
-def _behind(fifo: Fifo, position: float, position_of: Callable[[int], int | None]) -> int:
+def _behind(fifo: Fifo | Order, position: float, position_of: Callable[[int], int | None]) -> int:
     """Where the jobs behind a position begin. Positions grow along a queue: twenty are looked up of a million.
 
     A job's position is its id, or higher.

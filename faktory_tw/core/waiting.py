@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from faktory_tw.core.workers import State, Worker
@@ -66,6 +67,12 @@ class Waiting:
             if waiter.worker is None or waiter.worker.state is State.RUNNING:
                 return waiter
         return None
+
+    def first(self, name: str, most: int) -> list[Waiter]:
+        """Those who have waited longest, ``most`` of them."""
+        waiters = self.by_queue.get(name, ())
+        running = (each for each in waiters if each.worker is None or each.worker.state is State.RUNNING)
+        return list(islice(running, most))
 
     def take_expired(self, now: float, most: float = float("inf")) -> list[Waiter]:
         """Remove, and return, ``most`` of the waiters whose time is over; ``now`` may be infinite: of all of them."""

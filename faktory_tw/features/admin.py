@@ -30,6 +30,8 @@ from faktory_tw.features.cron import Cron
 from faktory_tw.features.cron_requests import MOST_CRON, ask_entry, list_entries
 from faktory_tw.features.filters import Filter
 from faktory_tw.features.search import MOST_EXAMINED, Search, Where, place_name, place_named
+from faktory_tw.features.throttle_views import as_json as throttle_json
+from faktory_tw.features.throttles import Throttles
 from faktory_tw.storage.snapshot import BackupError
 from faktory_tw.storage.store import JobRow, Place
 from faktory_tw.times import rfc3339
@@ -232,6 +234,12 @@ class Task:
             self._changed = action != "show"
             self._result = ask_entry(cron, action, request.name or "")
 
+    # -- throttles -----------------------------------------------------------------------------------------------
+
+    def _throttles(self) -> None:
+        views = self._manager.facts.find(Throttles).list()
+        self._result["throttles"] = [throttle_json(view) for view in views]
+
     # -- backups -------------------------------------------------------------------------------------------------
 
     def _list_backups(self) -> None:
@@ -300,6 +308,7 @@ class Task:
         "WORKERS": _workers,
         "WORKER": _worker,
         "CRON": _cron,
+        "THROTTLES": _throttles,
         "BACKUP": _backup,
         "BACKUPS": _list_backups,
     }

@@ -72,7 +72,7 @@ def came_later(manager: JobManager, queue: str, newest: int) -> bool:
     """Whether a job came to a queue after somebody looked: then the last in line of its priority did."""
     if manager.views.newest() <= newest or queue not in manager.queues():
         return False
-    lines = [fifo for _, fifo in manager.queues()[queue].fifos() if len(fifo)]
+    lines = [fifo for _, fifo in manager.queues()[queue].orders() if len(fifo)]
     return any(_turn(manager, fifo.part(len(fifo) - 1, 1)[0], newest) > newest for fifo in lines)
 
 

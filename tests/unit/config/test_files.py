@@ -32,23 +32,22 @@ def write(tmp_path: Path) -> Write:
 
 def problems_of(directory: Path) -> list[str]:
     problems: list[str] = []
-    list(check_sections(read(directory, problems), problems, []))
+    list(check_sections(read(directory, problems), problems))
     return problems
 
 
-def found(directory: Path) -> tuple[dict[str, Any], list[str]]:
+def found(directory: Path) -> dict[str, Any]:
     problems: list[str] = []
-    warnings: list[str] = []
-    values = {setting.key: value for setting, value, _ in check_sections(read(directory, problems), problems, warnings)}
+    values = {setting.key: value for setting, value, _ in check_sections(read(directory, problems), problems)}
     assert problems == []
-    return values, warnings
+    return values
 
 
 # -- reading -----------------------------------------------------------------------------------------------------------
 
 
 def test_without_files_there_is_nothing(tmp_path: Path) -> None:
-    assert found(tmp_path) == ({}, [])
+    assert found(tmp_path) == {}
 
 
 def test_files_are_read_in_alphabetical_order_and_only_those_of_toml(tmp_path: Path, write: Write) -> None:
@@ -65,7 +64,7 @@ def test_files_are_read_in_alphabetical_order_and_only_those_of_toml(tmp_path: P
 def test_different_tables_of_different_files_are_one_configuration(tmp_path: Path, write: Write) -> None:
     write("[queues.mail]\nretry = 1\n[faktory]\nmax_connections = 1")
     write("[queues]\nmax_size = 2\n[queues.other]\nretry = 2", "b.toml")
-    assert found(tmp_path) == ({"faktory.max_connections": 1, "queues.max_size": 2}, [])
+    assert found(tmp_path) == {"faktory.max_connections": 1, "queues.max_size": 2}
     policies, _ = read_policies(read(tmp_path, []), [])
     assert policies == {"mail": QueuePolicy(retry=1), "other": QueuePolicy(retry=2)}
 
@@ -148,7 +147,7 @@ def test_arrays_of_tables_add_up_with_the_tables_in_them(tmp_path: Path, write: 
     assert tree.place("cron", 1, "n") == f"{a}:6"
     assert tree.place("cron", 2, "job", "args") == f"{b}:5"
     assert tree.place("cron", 2) == f"{b}:1"
-    assert found(tmp_path) == ({}, [])
+    assert found(tmp_path) == {}
 
 
 # -- sections and keys -------------------------------------------------------------------------------------------------
@@ -175,8 +174,6 @@ def test_arrays_of_tables_add_up_with_the_tables_in_them(tmp_path: Path, write: 
         ("\nweb = 1", "2: web must be a section: write [web] and its keys below it"),
         ("[[web]]", "1: web must be a section: write [web] and its keys below it"),
         ("[cron]", "1: cron must be an array of tables: write [[cron]], with two brackets, before each"),
-        ("[[throttles]]", "1: throttles must be a section: write [throttles]"),
-        ("[throttles]\na = {}\nb = 1", "3: throttles.b must be a table such as { concurrency = 10, timeout = 60 }"),
     ],
 )
 def test_a_section_or_key_that_does_not_exist_is_told_with_what_was_meant(
@@ -185,15 +182,6 @@ def test_a_section_or_key_that_does_not_exist_is_told_with_what_was_meant(
     path = write(text)
     (problem,) = problems_of(tmp_path)
     assert problem.startswith(f"{path}:{said}")
-
-
-def test_what_is_for_later_is_checked_and_said_to_be_unused(tmp_path: Path, write: Write) -> None:
-    path = write("[throttles]\nmail = { worker = 1 }")
-    values, warnings = found(tmp_path)
-    assert values == {}
-    assert warnings == [
-        f"{path}:1: [throttles] is not used yet",
-    ]
 
 
 # -- lines -------------------------------------------------------------------------------------------------------------

@@ -1,0 +1,165 @@
+"""The gate of a queue that has throttles, and who takes their slots.
+
+A gate knows at once whether the queue as a whole is closed. Of a job it knows so when it has looked at it; what it found
+out then is used again when the job is given to a worker in the same turn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from faktory_tw.core.aside import Lane as WaitedFor
+from faktory_tw.core.gates import Gate
+from faktory_tw.core.hooks import Observer
+from faktory_tw.core.job import Job
+from faktory_tw.core.manager import JobManager
+from faktory_tw.core.reservations import Reservation
+from faktory_tw.core.tasks import Clock
+from faktory_tw.features.lanes import Lane, Throttle
+from faktory_tw.features.throttle_keys import keys_of
+
+Subject = tuple[Throttle, str]
+"""A throttle and the key of the lane in it."""
+
+
+class ThrottleGate(Gate):
+    """The gate of one queue: ``whole`` are the lanes of the throttles of all of it, ``keyed`` the others."""
+
+    __slots__ = ("whole", "keyed", "_clock", "_looked_at", "_subjects")
+
+    def __init__(self, queue: str, clock: Clock) -> None:
+        super().__init__(queue)
+        self.whole: tuple[Lane, ...] = ()
+        self.keyed: tuple[Throttle, ...] = ()
+        self._clock = clock
+        self._looked_at = 0  # the job
+        self._subjects: list[Subject] = []  # what it is subject to
+
+    def use(self, throttles: Sequence[Throttle]) -> None:
+        """Go by these throttles from now on."""
+        now = self._clock.monotonic()
+        self.whole = tuple(throttle.lane("", now) for throttle in throttles if not throttle.is_keyed)
+        self.keyed = tuple(throttle for throttle in throttles if throttle.is_keyed)
+        self.picks = bool(self.keyed)
+        self.choosy = any(throttle.setting.worker is not None for throttle in throttles)
+        self._looked_at = 0
+
+    def closed(self, wid: str) -> bool:
+        for lane in self.whole:
+            if lane.closed and lane.bucket is not None:
+                lane.refresh(self._clock.monotonic())
+            if lane.closed or lane.throttle.counts or lane.full_for(wid):
+                return True
+        return self.picks and any(throttle.counts for throttle in self.keyed)
+
+    def skipped(self) -> None:
+        for lane in self.whole:
+            lane.throttle.overage += 1
+
+    def obstacle(self, job: Job, wid: str) -> WaitedFor | None:
+        self._look(job)
+        for throttle, key in self._subjects:
+            lane = throttle.lanes.get(key)
+            if lane is None:
+                continue
+            if lane.closed and lane.bucket is not None:
+                closed = lane.refresh(self._clock.monotonic())
+                if not closed and self.aside in lane.lines:
+                    return lane  # others have waited for that
+            if lane.closed or lane.full_for(wid):
+                throttle.overage += 1
+                return lane
+        return None
+
+    def _look(self, job: Job) -> None:
+        keys = keys_of([throttle.setting for throttle in self.keyed], job.body)
+        found = zip(self.keyed, keys, strict=True)
+        self._subjects = [(throttle, key) for throttle, key in found if key is not None]
+        self._looked_at = job.id
+
+    def subjects(self, job: Job) -> list[Subject]:
+        """What a job that a worker gets is subject to."""
+        if self.picks and self._looked_at != job.id:
+            self._look(job)
+        whole = [(lane.throttle, "") for lane in self.whole]
+        return whole + self._subjects if self.picks else whole
+
+
+class Slots(Observer):
+    """Takes slots and tokens for jobs that workers get, and frees them when that ends.
+
+    ``took`` is called when a lane has lost a token, ``opened`` when another job may go, and ``later`` when that is to be
+    seen to in another turn.
+    """
+
+    def __init__(
+        self,
+        manager: JobManager,
+        clock: Clock,
+        took: Callable[[Lane, float], None],
+        opened: Callable[[Lane], None],
+        later: Callable[[Lane], None],
+    ) -> None:
+        self._manager = manager
+        self._clock = clock
+        self._took = took
+        self._opened = opened
+        self._later = later
+        self.by_job: dict[int, tuple[Throttle, ...]] = {}  # where a job holds a slot, or has until its time was over
+
+    def fetched(self, reservation: Reservation) -> None:
+        job = reservation.job
+        queue = self._manager.queues().get(job.queue)
+        if queue is None or not isinstance(queue.gate, ThrottleGate):
+            return
+        subjects = queue.gate.subjects(job)
+        if not subjects:
+            return
+        now = self._clock.monotonic()
+        for throttle, key in subjects:
+            lane = throttle.lane(key, now)
+            throttle.held_count += 1
+            if lane.bucket is not None:
+                lane.bucket.fill(now)
+                lane.bucket.level -= 1
+            throttle.take(lane, job.id, reservation.wid, now, now)
+            if lane.bucket is not None:
+                self._took(lane, now)
+        self.by_job[job.id] = tuple(throttle for throttle, _ in subjects)
+
+    def count(self, job_id: int, subject: Subject, wid: str, since: float) -> None:
+        """A job that was being worked already has a slot, too."""
+        throttle, key = subject
+        now = self._clock.monotonic()
+        throttle.take(throttle.lane(key, now), job_id, wid, since, now)
+        self.by_job[job_id] = (*self.by_job.get(job_id, ()), throttle)
+
+    def acked(self, reservation: Reservation) -> None:
+        throttles = self.by_job.pop(reservation.job.id, None)
+        if throttles is not None:
+            self._free(reservation.job.id, throttles)
+
+    failed = taken_back = acked
+
+    def _free(self, job_id: int, throttles: tuple[Throttle, ...]) -> None:
+        now = self._clock.monotonic()
+        opened = [throttle.free(job_id, now) for throttle in throttles]  # all of them before anybody is served
+        for lane in opened:
+            if lane is not None:
+                self._opened(lane)
+
+    def given_back(self, reservation: Reservation) -> None:
+        """As if it had never been fetched; the queue gets the job back in a moment, and is served then."""
+        job_id, now = reservation.job.id, self._clock.monotonic()
+        for throttle in self.by_job.pop(job_id, ()):
+            held = throttle.held.get(job_id)
+            if held is None:
+                continue
+            throttle.held_count -= 1
+            bucket = held.lane.bucket
+            if bucket is not None:
+                bucket.level = min(bucket.fill(now) + 1, float(bucket.rate.burst))
+                self._took(held.lane, now)
+            lane = throttle.free(job_id, now)
+            if lane is not None:
+                self._later(lane)

@@ -1,0 +1,396 @@
+"""Throttles: no more than so many jobs of a kind at once, or in a time. ``[throttles]`` in the files of ``conf.d``.
+
+A throttle limits the jobs of a queue, of a jobtype, or of each value of a key that stands in the args, and of these how
+many are worked at once (``concurrency``), at once in one worker process (``worker``), and how many are begun in a time
+(``rate``). A job takes a slot when a worker gets it, and frees it when its reservation ends in whatever way, or after
+``timeout`` seconds: the job is left to its worker then, but another one may begin.
+
+Slots are not recorded. They follow from the reservations, so they are as exact after a restart as these. Tokens are
+recorded, those of a lane in one entry, in the batch of the job that took one.
+
+Everything that takes longer with the number of jobs, queues or lanes is done in slices by :meth:`Throttles.step`: closing
+the gates of all queues, counting who is being worked when a throttle is new, opening the lanes of one that is gone.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Iterator, Sequence
+from heapq import heappop, heappush
+from struct import Struct
+
+from faktory_tw.config import Settings
+from faktory_tw.config.throttles import Throttle as Setting
+from faktory_tw.core.facts import Feature
+from faktory_tw.core.manager import JobManager
+from faktory_tw.core.queues import Queue
+from faktory_tw.core.reservations import Reservation
+from faktory_tw.core.slices import Stride
+from faktory_tw.core.tasks import Clock
+from faktory_tw.features.lanes import Bucket, Lane, Throttle
+from faktory_tw.features.throttle_gates import Slots, Subject, ThrottleGate
+from faktory_tw.features.throttle_keys import keys_of
+from faktory_tw.features.throttle_views import ThrottleView, throttle_view
+from faktory_tw.storage.store import Store
+
+_SLICE = 500
+_SOONEST = 0.01  # seconds until a token is looked for: what comes meanwhile comes together
+_VALUE = Struct(">dd")  # tokens, and when there were so many, seconds since the epoch
+
+_Later = tuple[float, int, Lane]
+_Found = tuple[float, Reservation, Subject]
+
+
+class Throttles(Feature):
+    """The throttles of one server, by name."""
+
+    kind = "throttles"
+
+    def __init__(self) -> None:
+        self._throttles: dict[str, Throttle] = {}
+        self._by_queue: dict[str, list[Throttle]] = {}
+        self._everywhere: list[Throttle] = []
+        self._loaded = False
+        self._number = 0  # tells apart what is due at the same moment
+        self._stale: list[bytes] = []  # entries of nobody
+        self._begin()
+
+    def _begin(self) -> None:
+        self._queues: deque[str] = deque()  # whose gate is to be seen to
+        self._draining: OrderedDict[str, None] = (
+            OrderedDict()
+        )  # without a throttle any more, but with jobs that stand aside
+        self._changed: deque[Lane] = deque()  # with other limits than before
+        self._opened: deque[Lane] = deque()  # for which a job may go
+        self._counting: Iterator[None] | None = None
+        self._uncounted: list[Throttle] = []
+        self._alarms: list[_Later] = []  # heap of the lanes without a token, by when there will be one
+        self._fills: list[_Later] = []  # heap of those whose bucket is not full, by when it will be
+
+    def join(self, manager: JobManager, store: Store, clock: Clock) -> None:
+        super().join(manager, store, clock)
+        self._stride = Stride(store.read)
+        self._slots = Slots(manager, clock, self._took, self._serve, self._serve_later)
+        manager.gate_of = self._gate_of
+
+    # -- settings ------------------------------------------------------------------------------------------------
+
+    def configure(self, settings: Settings) -> None:
+        before = self._throttles
+        if list(settings.throttles) == [throttle.setting for throttle in before.values()]:
+            return
+        while self._loaded and (self._see_to_queues() or self._count_on()):
+            pass  # of an earlier change
+        self._throttles = {}
+        for setting in settings.throttles:
+            throttle = before.get(setting.name)
+            if throttle is None or throttle.setting.meant != setting.meant:
+                throttle = Throttle(setting, self._on_idle)
+                throttle.counts = self._loaded
+                self._uncounted.append(throttle)
+            elif throttle.setting != setting:
+                self._limit(throttle, setting)
+            self._throttles[setting.name] = throttle
+        for name, throttle in before.items():
+            if self._throttles.get(name) is not throttle:
+                self._limit(throttle, Setting(name, *throttle.setting.meant[1:]))
+        self._assign()
+        if self._throttles:
+            self.manager.observe(self._slots)
+        else:
+            self.manager.ignore(self._slots)
+            self._slots.by_job = {}
+            self._alarms, self._fills = [], []
+        if self._loaded:
+            self._see_to_queues()
+            self._refresh_changed(self.clock.monotonic())
+            self.manager.hurry(0.0)
+
+    def _limit(self, throttle: Throttle, setting: Setting) -> None:
+        throttle.setting = setting
+        self._changed.extend(throttle.lanes.values())
+
+    def _assign(self) -> None:
+        """Find out which throttles a queue has, and which queues have others than before."""
+        names, everywhere = set(self._by_queue), self._everywhere
+        self._by_queue, self._everywhere = {}, []
+        for throttle in self._throttles.values():
+            queue = throttle.setting.queue
+            (self._everywhere if queue is None else self._by_queue.setdefault(queue, [])).append(throttle)
+        all_queues = everywhere or self._everywhere
+        self._queues.extend(list(self.manager.queues()) if all_queues else names.union(self._by_queue))
+
+    def _of(self, queue: str) -> Sequence[Throttle]:
+        return (*self._by_queue.get(queue, ()), *self._everywhere)
+
+    def _gate_of(self, name: str) -> ThrottleGate | None:
+        throttles = self._of(name)
+        if not throttles:
+            return None
+        gate = ThrottleGate(name, self.clock)
+        gate.use(throttles)
+        return gate
+
+    def _see_to(self, queue: Queue) -> None:
+        gate = queue.gate
+        if not isinstance(gate, ThrottleGate):
+            queue.gate = self._gate_of(queue.name)
+        elif gate.aside.size or self._of(queue.name):
+            gate.use(self._of(queue.name))
+            if not self._of(queue.name):
+                self._draining[queue.name] = None  # those that stand aside find their lanes open and go
+        else:
+            queue.gate = None
+        self.manager.serve(queue.name)
+
+    # -- start ---------------------------------------------------------------------------------------------------
+
+    def load(self, entries: Iterator[tuple[bytes, bytes]]) -> None:
+        now, wall = self.clock.monotonic(), self.clock.time()
+        for entry, value in entries:
+            name, _, key = entry.decode("utf-8", "replace").partition("\0")
+            throttle = self._throttles.get(name)
+            rate = throttle.setting.rate if throttle is not None else None
+            if throttle is None or rate is None or bool(key) > throttle.is_keyed:
+                self._stale.append(entry)
+                continue
+            level, at = _VALUE.unpack(value)
+            bucket = Bucket(rate, min(level, float(rate.burst)), now - max(wall - at, 0.0))
+            if bucket.is_full(now):
+                self._stale.append(entry)
+                continue
+            lane = throttle.lane(key, now)
+            lane.bucket = bucket
+            lane.refresh(now)
+            self._expect(lane, now)
+        for queue in self.manager.queues().values():
+            self._see_to(queue)
+        self._queues.clear()
+        self._loaded = True
+        while self._count_on():
+            pass
+
+    def _count_on(self) -> bool:
+        """One slice of finding out who is being worked, for throttles that are new. Returns whether there is more."""
+        if self._counting is None and self._uncounted and not self._queues:
+            self._counting = self._count(self._uncounted)
+            self._uncounted = []
+        if self._counting is None:
+            return False
+        if next(self._counting, self) is self:
+            self._counting = None
+        return self._counting is not None or bool(self._uncounted)
+
+    def _count(self, new: list[Throttle]) -> Iterator[None]:
+        """Nobody gets a job that these throttles may be for until all are counted."""
+        reservations = list(self.manager.reservations())
+        found: list[_Found] = []
+        start = 0
+        while start < len(reservations):
+            part = reservations[start : start + _SLICE]
+            count = self._find(part, new, found)
+            start += count
+            yield
+        found.sort(key=lambda each: each[0])
+        for start in range(0, len(found), _SLICE):
+            for since, reservation, subject in found[start : start + _SLICE]:
+                if self.manager.working.get(reservation.job.id) is reservation:
+                    self._slots.count(reservation.job.id, subject, reservation.wid, since)
+            yield
+        for throttle in new:
+            throttle.counts = False
+            queue = throttle.setting.queue
+            self._queues.extend(list(self.manager.queues()) if queue is None else [queue])
+
+    def _find(self, part: Sequence[Reservation], new: list[Throttle], found: list[_Found]) -> int:
+        """Look at reservations, as many as one turn is good for; returns how many that were."""
+        now, wall = self.clock.monotonic(), self.clock.time()
+        concerned: list[tuple[Reservation, list[Throttle]]] = []
+        for reservation in part:
+            throttles = [throttle for throttle in self._of(reservation.job.queue) if throttle in new]
+            since = now - max(wall - reservation.reserved_at, 0.0)
+            throttles = [each for each in throttles if since + (each.setting.timeout or float("inf")) > now]
+            found += [(since, reservation, (each, "")) for each in throttles if not each.is_keyed]
+            keyed = [each for each in throttles if each.is_keyed]
+            if keyed:
+                concerned.append((reservation, keyed))
+        rows, count = self._stride.read([reservation.job.id for reservation, _ in concerned])
+        bodies = {row.id: row.body for row in rows}
+        for reservation, keyed in concerned[:count]:
+            since = now - max(wall - reservation.reserved_at, 0.0)
+            keys = keys_of([each.setting for each in keyed], bodies.get(reservation.job.id, b""))
+            found += [
+                (since, reservation, (each, key)) for each, key in zip(keyed, keys, strict=True) if key is not None
+            ]
+        if count == len(concerned):
+            return len(part)
+        left = part.index(concerned[count][0])
+        found[:] = [each for each in found if each[1] not in part[left:]]
+        return left
+
+    # -- slots and tokens ----------------------------------------------------------------------------------------
+
+    def _took(self, lane: Lane, now: float) -> None:
+        """A token was taken, or given back."""
+        assert lane.bucket is not None
+        self.store.batch.enter(self.kind, _entry(lane), _VALUE.pack(lane.bucket.level, self.clock.time()))
+        self._expect(lane, now)
+
+    def _expect(self, lane: Lane, now: float) -> None:
+        """Remember when a token comes, and when all have come."""
+        bucket = lane.bucket
+        if bucket is None:
+            return
+        self._number += 1
+        if lane.lacks_token(now) and not lane.alarmed:
+            lane.alarmed = True
+            at = bucket.at + max(bucket.wait(1.0), _SOONEST)
+            heappush(self._alarms, (at, self._number, lane))
+            self.manager.hurry(max(at - now, 0.0))
+        if not lane.fills:
+            lane.fills = True
+            at = bucket.at + max(bucket.wait(bucket.rate.burst), _SOONEST)
+            heappush(self._fills, (at, self._number, lane))
+
+    def _on_idle(self, lane: Lane) -> None:
+        """Forget a lane that says no more than that it is there."""
+        throttle = lane.throttle
+        if throttle.is_keyed and throttle.lanes.get(lane.key) is lane and lane.is_idle(self.clock.monotonic()):
+            del throttle.lanes[lane.key]
+
+    def _serve(self, lane: Lane) -> None:
+        """Another job may go: give it to a FETCH that waits."""
+        queue = lane.throttle.setting.queue
+        if not lane.throttle.is_keyed and queue is not None:
+            self.manager.serve(queue)
+            return
+        for aside in list(lane.lines):
+            if lane.closed:
+                return
+            line = lane.lines.pop(aside, None)
+            if line is not None:
+                lane.lines[aside] = line  # the next time others come first
+                self.manager.serve(aside.queue)
+
+    def _serve_later(self, lane: Lane) -> None:
+        self._opened.append(lane)
+        self.manager.hurry(0.0)
+
+    def flushed(self) -> None:
+        sweeper = self.manager.sweeper
+        sweeper.free(self._slots.by_job)
+        self._slots.by_job = {}
+        self._begin()
+        for throttle in self._throttles.values():
+            sweeper.free(throttle.lanes, throttle.held)
+            throttle.begin()
+
+    # -- periodic duties -----------------------------------------------------------------------------------------
+
+    def step(self) -> bool:
+        if not self._throttles and not (self._changed or self._queues or self._draining or self._stale):
+            return self.manager.look_on()
+        now = self.clock.monotonic()
+        more = self._see_to_queues()
+        more = self._count_on() or more
+        self._open_for_good()
+        more = self._refresh_changed(now) or more
+        more = self._reclaim(now) or more
+        more = self._ring(now) or more
+        more = self._see_full(now) or more
+        for _ in range(min(len(self._opened), _SLICE)):
+            self._serve(self._opened.popleft())
+        for entry in self._stale[-_SLICE:]:
+            self._drop_entry(entry)
+        del self._stale[-_SLICE:]
+        more = self.manager.look_on() or more
+        return more or bool(self._queues or self._uncounted or self._opened or self._stale)
+
+    def _see_to_queues(self) -> bool:
+        for _ in range(min(len(self._queues), _SLICE)):
+            queue = self.manager.queues().get(self._queues.popleft())
+            if queue is not None:
+                self._see_to(queue)
+        return bool(self._queues)
+
+    def _open_for_good(self) -> None:
+        """Take the gates away of queues that need none any more."""
+        for _ in range(min(len(self._draining), _SLICE)):
+            queue = self.manager.queues().get(self._draining.popitem(last=False)[0])
+            if queue is not None:
+                self._see_to(queue)
+
+    def _refresh_changed(self, now: float) -> bool:
+        for _ in range(min(len(self._changed), _SLICE)):
+            lane = self._changed.popleft()
+            had_bucket = lane.bucket is not None
+            lane.adopt(now)
+            self._expect(lane, now)
+            if had_bucket and lane.bucket is None:
+                self._stale.append(_entry(lane))
+            self._serve(lane)
+            self._on_idle(lane)
+        return bool(self._changed)
+
+    def _reclaim(self, now: float) -> bool:
+        """Free the slots whose time is over."""
+        left = _SLICE
+        for throttle in self._throttles.values():
+            timeout = throttle.setting.timeout
+            while timeout is not None and throttle.held and left:
+                job_id, held = next(iter(throttle.held.items()))
+                if held.since + timeout > now:
+                    break
+                left -= 1
+                throttle.reclaimed += 1
+                lane = throttle.free(job_id, now)
+                if lane is not None:
+                    self._serve(lane)
+        return not left
+
+    def _ring(self, now: float) -> bool:
+        """Open the lanes for which a token has come."""
+        alarms, left = self._alarms, _SLICE
+        while alarms and alarms[0][0] <= now and left:
+            left -= 1
+            lane = heappop(alarms)[2]
+            lane.alarmed = False
+            lane.refresh(now)
+            self._serve(lane)
+            self._expect(lane, now)
+        if alarms:
+            self.manager.hurry(max(alarms[0][0] - now, 0.0))
+        return not left
+
+    def _see_full(self, now: float) -> bool:
+        """Forget the buckets that are full."""
+        fills, left = self._fills, _SLICE
+        while fills and fills[0][0] <= now and left:
+            left -= 1
+            lane = heappop(fills)[2]
+            lane.fills = False
+            if lane.bucket is not None and not lane.bucket.is_full(now):
+                self._expect(lane, now)
+                continue
+            self._drop_entry(_entry(lane))
+            self._on_idle(lane)
+        return not left
+
+    def _drop_entry(self, entry: bytes) -> None:
+        """Forget what is recorded of a lane, unless another one of that name needs it."""
+        name, _, key = entry.decode("utf-8", "replace").partition("\0")
+        throttle = self._throttles.get(name)
+        lane = throttle.lanes.get(key) if throttle is not None else None
+        if lane is None or lane.bucket is None or lane.bucket.is_full(self.clock.monotonic()):
+            self.store.batch.enter(self.kind, entry, None)
+
+    # -- looking -------------------------------------------------------------------------------------------------
+
+    def list(self) -> list[ThrottleView]:
+        """All throttles, in the order of the files."""
+        queues = self.manager.queues()
+        return [throttle_view(each, queues, self.clock.monotonic()) for each in self._throttles.values()]
+
+
+def _entry(lane: Lane) -> bytes:
+    return f"{lane.throttle.setting.name}\0{lane.key}".encode()
