@@ -88,10 +88,11 @@ class Deliveries:
     def next_admitted(self, queue: Queue, gate: Gate, worker: Worker | None) -> Job | None:
         """As :meth:`next_job`, for a queue with a gate: the next one that this worker may have."""
         wid = worker.wid if worker is not None else ""
-        if gate.closed(wid):
-            if queue.first() is not None:
-                gate.skipped()
+        if gate.asks and gate.closed(wid):
+            gate.passed += 1
             return None
+        if not gate.picks and not gate.aside.size:
+            return self.next_job(queue)
         return self._admission.next_job(queue, gate, wid)
 
     def drop_if_over(self, job: Job) -> bool:
@@ -211,7 +212,7 @@ class Deliveries:
 
     def _serve_admitted(self, queue: Queue, gate: Gate) -> bool:
         """Give one job to the FETCH that has waited longest of those that may have it. False when there is none such."""
-        if queue.paused or not len(queue):
+        if queue.paused or gate.shut or not len(queue):
             return False
         for waiter in self._waiting.first(queue.name, _MOST_ASKED if gate.choosy else 1):
             wid = waiter.worker.wid if waiter.worker is not None else ""

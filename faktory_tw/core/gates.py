@@ -13,19 +13,19 @@ from faktory_tw.core.job import Job
 class Gate:
     """The gate of one queue; by itself it stands open."""
 
-    __slots__ = ("aside", "picks", "choosy")
+    __slots__ = ("aside", "shut", "passed", "asks", "picks", "choosy")
 
     def __init__(self, queue: str) -> None:
         self.aside = Aside(queue)
+        self.shut = False  # for everybody, until something else happens: FETCH goes on without asking
+        self.passed = 0  # FETCHes that went by
+        self.asks = False  # it may be closed although it is not shut
         self.picks = False  # jobs are looked at one by one: see `obstacle`
         self.choosy = False  # one worker may have what another may not
 
     def closed(self, wid: str) -> bool:  # noqa: ARG002
         """Whether this worker can have no job of this queue now, whichever it is."""
         return False
-
-    def skipped(self) -> None:
-        """A FETCH went by because the gate is closed."""
 
     def obstacle(self, job: Job, wid: str) -> Lane | None:  # noqa: ARG002
         """What a job has to wait for before a worker may have it. None: it may go, and does in this turn or is put back."""

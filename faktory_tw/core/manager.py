@@ -226,10 +226,14 @@ class JobManager:
         for name in names if names.__class__ is tuple else self._in_order(names):
             queue = self._queues.get(name)
             if queue is not None and not queue.paused:
-                if queue.gate is None:
+                gate = queue.gate
+                if gate is None:
                     job = self._deliveries.next_job(queue)
+                elif gate.shut:
+                    gate.passed += 1
+                    continue
                 else:
-                    job = self._deliveries.next_admitted(queue, queue.gate, worker)
+                    job = self._deliveries.next_admitted(queue, gate, worker)
                 if job is not None:
                     reservation = self._deliveries.reserve(job, worker.wid if worker is not None else "")
                     if job.marks is not None:

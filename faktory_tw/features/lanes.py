@@ -11,12 +11,13 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Protocol
 
 from faktory_tw.config.throttles import Rate
 from faktory_tw.config.throttles import Throttle as Setting
 from faktory_tw.core.aside import Lane as WaitedFor
 
+_MANY = 2**63
 _NEARLY = 1e-9  # of a token: what is lost in adding up
 
 
@@ -46,10 +47,19 @@ class Bucket:
         return max((level - self.level) * self.rate.period / self.rate.limit, 0.0)
 
 
+class QueueGate(Protocol):
+    """Who is told when a lane is closed or opened; ``passed`` counts the FETCHes that went by."""
+
+    passed: int
+
+    def see(self) -> None:
+        """One of its lanes was closed, or opened."""
+
+
 class Lane(WaitedFor):
     """The jobs of a throttle that have the same key. ``taken`` of its slots are."""
 
-    __slots__ = ("throttle", "key", "taken", "by_worker", "waiting", "bucket", "fills", "alarmed")
+    __slots__ = ("throttle", "key", "taken", "by_worker", "waiting", "bucket", "gate", "fills", "alarmed")
 
     def __init__(self, throttle: Throttle, key: str, bucket: Bucket | None) -> None:
         super().__init__()
@@ -59,8 +69,14 @@ class Lane(WaitedFor):
         self.by_worker: dict[str, int] = {}
         self.waiting = 0
         self.bucket = bucket
+        self.gate: QueueGate | None = None  # of the queue, all of whose jobs it is for
         self.fills = False  # whether it is remembered that the bucket is not full, and that there is no token in it
         self.alarmed = False
+
+    def offer(self) -> None:
+        super().offer()
+        if self.gate is not None:
+            self.gate.see()
 
     def adopt(self, now: float) -> None:
         """Go by the limits of the throttle, which have changed."""
@@ -72,6 +88,8 @@ class Lane(WaitedFor):
             self.bucket = Bucket(rate, level, now)
         self.alarmed = False  # it may come earlier now
         self.refresh(now)
+        if self.gate is not None:
+            self.gate.see()
 
     def full_for(self, wid: str) -> bool:
         most = self.throttle.setting.worker
@@ -101,12 +119,8 @@ class Lane(WaitedFor):
         return (self.bucket is None or self.bucket.is_full(now)) and not self.taken and not self.waiting
 
 
-class Held(NamedTuple):
-    """A slot that is taken: by a job of which worker, since when, monotonic."""
-
-    lane: Lane
-    wid: str
-    since: float
+Held = tuple[Lane, str, float]
+"""A slot that is taken: the wid of the worker, and since when, monotonic."""
 
 
 class Throttle:
@@ -118,6 +132,7 @@ class Throttle:
 
     def __init__(self, setting: Setting, on_idle: Callable[[Lane], None]) -> None:
         self.setting = setting
+        self.is_keyed = bool(setting.key) or setting.jobtype is not None  # jobs must be looked at
         self.begin()
         self.held_count = 0
         self.held_seconds = 0.0
@@ -134,9 +149,10 @@ class Throttle:
         self.waiting = 0
 
     @property
-    def is_keyed(self) -> bool:
-        """Whether jobs must be looked at to know which it is for."""
-        return bool(self.setting.key) or self.setting.jobtype is not None
+    def passed(self) -> int:
+        """How often a FETCH, or a job, had to go by."""
+        whole = None if self.is_keyed else self.lanes.get("")
+        return self.overage + (whole.gate.passed if whole is not None and whole.gate is not None else 0)
 
     def lane(self, key: str, now: float) -> Lane:
         """The lane of a key, which is made if it is missing."""
@@ -150,25 +166,30 @@ class Throttle:
     def take(self, lane: Lane, job_id: int, wid: str, since: float, now: float) -> None:
         """A worker has a job since then."""
         lane.taken += 1
-        lane.by_worker[wid] = lane.by_worker.get(wid, 0) + 1
-        self.held[job_id] = Held(lane, wid, since)
+        by_worker = lane.by_worker
+        by_worker[wid] = by_worker.get(wid, 0) + 1
+        self.held[job_id] = (lane, wid, since)
         self.held_since += since
-        lane.refresh(now)
+        if lane.bucket is not None or (self.setting.concurrency or _MANY) <= lane.taken:
+            lane.refresh(now)
 
     def free(self, job_id: int, now: float) -> Lane | None:
         """A job counts no more. Returns its lane if another one may go for that."""
         held = self.held.pop(job_id, None)
         if held is None:
             return None
-        lane, wid = held.lane, held.wid
-        opens = lane.closed or lane.full_for(wid)
+        lane, wid, since = held
+        self.held_seconds += now - since
+        self.held_since -= since
         lane.taken -= 1
+        was_full = self.setting.worker is not None and lane.full_for(wid)
         left = lane.by_worker[wid] = lane.by_worker[wid] - 1
         if not left:
             del lane.by_worker[wid]
-        self.held_seconds += now - held.since
-        self.held_since = self.held_since - held.since if self.held else 0.0
-        lane.refresh(now)
-        if not lane.taken and not lane.waiting:
-            self.on_idle(lane)
-        return lane if opens and not lane.closed else None
+        opens = (lane.closed and not lane.refresh(now)) or (was_full and not lane.closed)
+        if not lane.taken:
+            if not self.held:
+                self.held_since = 0.0  # what was lost in adding up
+            if not lane.waiting and self.is_keyed:
+                self.on_idle(lane)
+        return lane if opens else None

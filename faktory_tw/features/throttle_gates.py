@@ -25,12 +25,13 @@ Subject = tuple[Throttle, str]
 class ThrottleGate(Gate):
     """The gate of one queue: ``whole`` are the lanes of the throttles of all of it, ``keyed`` the others."""
 
-    __slots__ = ("whole", "keyed", "_clock", "_looked_at", "_subjects")
+    __slots__ = ("whole", "keyed", "throttles", "_clock", "_looked_at", "_subjects")
 
     def __init__(self, queue: str, clock: Clock) -> None:
         super().__init__(queue)
         self.whole: tuple[Lane, ...] = ()
         self.keyed: tuple[Throttle, ...] = ()
+        self.throttles: tuple[Throttle, ...] = ()  # of `whole`
         self._clock = clock
         self._looked_at = 0  # the job
         self._subjects: list[Subject] = []  # what it is subject to
@@ -39,22 +40,30 @@ class ThrottleGate(Gate):
         """Go by these throttles from now on."""
         now = self._clock.monotonic()
         self.whole = tuple(throttle.lane("", now) for throttle in throttles if not throttle.is_keyed)
+        for lane in self.whole:
+            if lane.gate is not self:
+                lane.throttle.overage = lane.throttle.passed - self.passed  # it counts what comes
+                lane.gate = self
         self.keyed = tuple(throttle for throttle in throttles if throttle.is_keyed)
+        self.throttles = tuple(lane.throttle for lane in self.whole)
         self.picks = bool(self.keyed)
         self.choosy = any(throttle.setting.worker is not None for throttle in throttles)
         self._looked_at = 0
+        self.see()
+
+    def see(self) -> None:
+        """A lane whose tokens come with time is asked each time, and one that is full for some workers only."""
+        counts = any(throttle.counts for throttle in (*self.throttles, *self.keyed))
+        self.shut = counts or any(lane.closed and lane.bucket is None for lane in self.whole)
+        self.asks = any(lane.bucket is not None or lane.throttle.setting.worker is not None for lane in self.whole)
 
     def closed(self, wid: str) -> bool:
         for lane in self.whole:
             if lane.closed and lane.bucket is not None:
                 lane.refresh(self._clock.monotonic())
-            if lane.closed or lane.throttle.counts or lane.full_for(wid):
+            if lane.closed or lane.full_for(wid):
                 return True
-        return self.picks and any(throttle.counts for throttle in self.keyed)
-
-    def skipped(self) -> None:
-        for lane in self.whole:
-            lane.throttle.overage += 1
+        return False
 
     def obstacle(self, job: Job, wid: str) -> WaitedFor | None:
         self._look(job)
@@ -77,12 +86,13 @@ class ThrottleGate(Gate):
         self._subjects = [(throttle, key) for throttle, key in found if key is not None]
         self._looked_at = job.id
 
-    def subjects(self, job: Job) -> list[Subject]:
-        """What a job that a worker gets is subject to."""
-        if self.picks and self._looked_at != job.id:
+    def lanes(self, job: Job, now: float) -> tuple[Lane, ...]:
+        """The lanes of a job that a worker gets."""
+        if not self.picks:
+            return self.whole
+        if self._looked_at != job.id:
             self._look(job)
-        whole = [(lane.throttle, "") for lane in self.whole]
-        return whole + self._subjects if self.picks else whole
+        return (*self.whole, *(throttle.lane(key, now) for throttle, key in self._subjects))
 
 
 class Slots(Observer):
@@ -112,20 +122,20 @@ class Slots(Observer):
         queue = self._manager.queues().get(job.queue)
         if queue is None or not isinstance(queue.gate, ThrottleGate):
             return
-        subjects = queue.gate.subjects(job)
-        if not subjects:
-            return
-        now = self._clock.monotonic()
-        for throttle, key in subjects:
-            lane = throttle.lane(key, now)
+        gate, job_id, now = queue.gate, job.id, self._clock.monotonic()
+        lanes = gate.lanes(job, now)
+        for lane in lanes:
+            throttle = lane.throttle
             throttle.held_count += 1
-            if lane.bucket is not None:
-                lane.bucket.fill(now)
-                lane.bucket.level -= 1
-            throttle.take(lane, job.id, reservation.wid, now, now)
-            if lane.bucket is not None:
+            bucket = lane.bucket
+            if bucket is not None:
+                bucket.fill(now)
+                bucket.level -= 1
+            throttle.take(lane, job_id, reservation.wid, now, now)
+            if bucket is not None:
                 self._took(lane, now)
-        self.by_job[job.id] = tuple(throttle for throttle, _ in subjects)
+        if lanes:
+            self.by_job[job_id] = tuple([lane.throttle for lane in lanes]) if gate.picks else gate.throttles
 
     def count(self, job_id: int, subject: Subject, wid: str, since: float) -> None:
         """A job that was being worked already has a slot, too."""
@@ -143,10 +153,9 @@ class Slots(Observer):
 
     def _free(self, job_id: int, throttles: tuple[Throttle, ...]) -> None:
         now = self._clock.monotonic()
-        opened = [throttle.free(job_id, now) for throttle in throttles]  # all of them before anybody is served
-        for lane in opened:
-            if lane is not None:
-                self._opened(lane)
+        opened = [lane for throttle in throttles if (lane := throttle.free(job_id, now)) is not None]
+        for lane in opened:  # all slots are free before anybody is served
+            self._opened(lane)
 
     def given_back(self, reservation: Reservation) -> None:
         """As if it had never been fetched; the queue gets the job back in a moment, and is served then."""
@@ -156,10 +165,10 @@ class Slots(Observer):
             if held is None:
                 continue
             throttle.held_count -= 1
-            bucket = held.lane.bucket
+            bucket = held[0].bucket
             if bucket is not None:
                 bucket.level = min(bucket.fill(now) + 1, float(bucket.rate.burst))
-                self._took(held.lane, now)
+                self._took(held[0], now)
             lane = throttle.free(job_id, now)
             if lane is not None:
                 self._later(lane)

@@ -74,7 +74,7 @@ def throttle_view(throttle: Throttle, queues: Mapping[str, Queue], now: float) -
         waiting=throttle.waiting,
         held_count=throttle.held_count,
         held_seconds=max(throttle.held_seconds + held_now, 0.0),
-        overage=throttle.overage,
+        overage=throttle.passed,
         reclaimed=throttle.reclaimed,
         lane_count=len(throttle.lanes),
         lanes=_busiest(throttle, now) if setting.key else [],

@@ -338,8 +338,8 @@ class Throttles(Feature):
         for throttle in self._throttles.values():
             timeout = throttle.setting.timeout
             while timeout is not None and throttle.held and left:
-                job_id, held = next(iter(throttle.held.items()))
-                if held.since + timeout > now:
+                job_id, (_, _, since) = next(iter(throttle.held.items()))
+                if since + timeout > now:
                     break
                 left -= 1
                 throttle.reclaimed += 1

@@ -176,8 +176,8 @@ AREA = Area(
         Fault(
             "a paused queue gives jobs to those who wait",
             DELIVERIES,
-            "        if queue.name in self._waiting.by_queue and not queue.paused:",
-            "        if queue.name in self._waiting.by_queue:",
+            " and queue.name in self._waiting.by_queue and not queue.paused:",
+            " and queue.name in self._waiting.by_queue:",
         ),
         Fault(
             "a quiet worker gets jobs",

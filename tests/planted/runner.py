@@ -25,6 +25,7 @@ from tests.planted import (
     storage,
     tracking,
 )
+from tests.planted import backups, committer, core, features, operations, storage, throttles
 from tests.planted.fault import Area, Fault
 
 AREAS: Mapping[str, Area] = {
@@ -37,6 +38,7 @@ AREAS: Mapping[str, Area] = {
     "cron": cron.AREA,
     "batches": batches.AREA,
     "pages": pages.AREA,
+    "throttles": throttles.AREA,
     "operations": operations.AREA,
     "policies": policies.AREA,
 }

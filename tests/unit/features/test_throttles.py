@@ -471,12 +471,19 @@ def test_what_is_told_of_a_rate_is_its_tokens(make_mill: MakeMill) -> None:
     assert (mill.view().free, mill.view().taken) == (1, 1)
 
 
-def test_a_fetch_of_an_empty_queue_passes_nothing(make_mill: MakeMill) -> None:
+def test_what_passed_is_told_when_the_queue_was_removed_and_of_a_new_throttle_only_what_came_after(
+    make_mill: MakeMill,
+) -> None:
     mill = make_mill("bulk = { concurrency = 1 }")
-    mill.push()
-    mill.fetch()
+    mill.push(count=3)
+    mill.fetch_all()
+    mill.engine.manager.remove_queues(["bulk"])
+    mill.push(count=3)
     assert mill.fetch() is None
-    assert mill.view().overage == 0
+    mill.reload('bulk = { concurrency = 1 }\nother = { queue = "bulk", concurrency = 1 }')
+    assert (mill.view().overage, mill.view("other").overage) == (2, 0)
+    assert mill.fetch() is None
+    assert (mill.view().overage, mill.view("other").overage) == (3, 1)
 
 
 def test_a_reservation_that_is_taken_back_is_one_failure_and_one_slot(make_mill: MakeMill) -> None:
