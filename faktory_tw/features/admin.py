@@ -237,8 +237,9 @@ class Task:
     # -- throttles -----------------------------------------------------------------------------------------------
 
     def _throttles(self) -> None:
-        views = self._manager.facts.find(Throttles).list()
-        self._result["throttles"] = [throttle_json(view) for view in views]
+        throttles = self._manager.facts.find(Throttles)
+        self._result["throttles"] = [throttle_json(view) for view in throttles.list()]
+        self._result["count"] = len(throttles)
 
     # -- backups -------------------------------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ from faktory_tw.core.queues import Queue
 from faktory_tw.features.lanes import Lane, Throttle
 
 MOST_LANES = 20
-_LOOKED_AT = 2000  # lanes of one throttle among which the busiest are looked for
+LOOKED_AT = 20_000  # lanes among which the busiest of all that are listed are looked for
 
 
 class LaneView(NamedTuple):
@@ -54,8 +54,8 @@ class ThrottleView(NamedTuple):
     lanes: list[LaneView]
 
 
-def throttle_view(throttle: Throttle, queues: Mapping[str, Queue], now: float) -> ThrottleView:
-    """What a throttle does at the moment; ``now`` is monotonic."""
+def throttle_view(throttle: Throttle, queues: Mapping[str, Queue], now: float, most: int) -> ThrottleView:
+    """What a throttle does at the moment; ``now`` is monotonic. ``most``: lanes looked at."""
     setting, rate = throttle.setting, throttle.setting.rate
     held_now = len(throttle.held) * now - throttle.held_since
     return ThrottleView(
@@ -77,7 +77,7 @@ def throttle_view(throttle: Throttle, queues: Mapping[str, Queue], now: float) -
         overage=throttle.passed,
         reclaimed=throttle.reclaimed,
         lane_count=len(throttle.lanes),
-        lanes=_busiest(throttle, now) if setting.key else [],
+        lanes=_busiest(throttle, now, most) if setting.key else [],
     )
 
 
@@ -121,9 +121,9 @@ def _whole(lane: Lane | None, now: float) -> int:
     return 0 if lane is None or lane.bucket is None else int(lane.bucket.fill(now) + 1e-9)
 
 
-def _busiest(throttle: Throttle, now: float) -> list[LaneView]:
+def _busiest(throttle: Throttle, now: float, most: int) -> list[LaneView]:
     """Those for whose slots most jobs wait, and after these those with most jobs in work."""
-    some = list(islice(throttle.lanes.values(), _LOOKED_AT))
+    some = list(islice(throttle.lanes.values(), most))
     some = nlargest(MOST_LANES, some, key=lambda lane: (lane.waiting, lane.taken))
     return [
         LaneView(lane.key, lane.taken, lane.waiting, None if lane.bucket is None else lane.bucket.fill(now))

@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from collections.abc import Iterator, Sequence
 from heapq import heappop, heappush
+from itertools import islice
 from struct import Struct
 
 from faktory_tw.config import Settings
@@ -30,9 +31,10 @@ from faktory_tw.core.tasks import Clock
 from faktory_tw.features.lanes import Bucket, Lane, Throttle
 from faktory_tw.features.throttle_gates import Slots, Subject, ThrottleGate
 from faktory_tw.features.throttle_keys import keys_of
-from faktory_tw.features.throttle_views import ThrottleView, throttle_view
+from faktory_tw.features.throttle_views import LOOKED_AT, ThrottleView, throttle_view
 from faktory_tw.storage.store import Store
 
+MOST_LISTED = 200
 _SLICE = 500
 _SOONEST = 0.01  # seconds until a token is looked for: what comes meanwhile comes together
 _VALUE = Struct(">dd")  # tokens, and when there were so many, seconds since the epoch
@@ -386,10 +388,15 @@ class Throttles(Feature):
 
     # -- looking -------------------------------------------------------------------------------------------------
 
-    def list(self) -> list[ThrottleView]:
-        """All throttles, in the order of the files."""
-        queues = self.manager.queues()
-        return [throttle_view(each, queues, self.clock.monotonic()) for each in self._throttles.values()]
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self._throttles)
+
+    def list(self, start: int = 0, count: int = MOST_LISTED) -> list[ThrottleView]:
+        """The throttles from the ``start``-th on, in the order of the files."""
+        queues, now = self.manager.queues(), self.clock.monotonic()
+        some = list(islice(self._throttles.values(), start, start + min(count, MOST_LISTED)))
+        return [throttle_view(each, queues, now, LOOKED_AT // len(some)) for each in some]
 
 
 def _entry(lane: Lane) -> bytes:

@@ -20,6 +20,7 @@ EMPTY = {
     "tracking": "/tracking",
     "locks": "/locks",
     "cron": "/cron",
+    "throttles": "/throttles",
     "backups": "/backups",
     "debug": "/debug",
 }

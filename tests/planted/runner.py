@@ -23,9 +23,9 @@ from tests.planted import (
     pages,
     policies,
     storage,
+    throttles,
     tracking,
 )
-from tests.planted import backups, committer, core, features, operations, storage, throttles
 from tests.planted.fault import Area, Fault
 
 AREAS: Mapping[str, Area] = {

@@ -24,8 +24,8 @@ AREA = Area(
         Fault(
             "who waits is not served when a slot is free",
             GATES,
-            "            if lane is not None:\n                self._opened(lane)\n",
-            "            str(lane)\n",
+            "served\n            self._opened(lane)\n",
+            "served\n            str(lane)\n",
         ),
         Fault(
             "a job that is given back costs a token",
@@ -59,9 +59,7 @@ AREA = Area(
             "        while self._count_on():\n            pass\n\n    def _count_on",
             "\n    def _count_on",
         ),
-        Fault(
-            "a new throttle is open while it counts", GATES, "lane.closed or lane.throttle.counts or", "lane.closed or"
-        ),
+        Fault("a new throttle is open while it counts", GATES, "self.shut = counts or any(", "self.shut = any("),
         Fault(
             "a full lane opens for nobody who stands aside",
             ASIDE,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..routes import Route
-from . import batches, changes, cron, description, jobs, locks, queues, server, tracking, workers
+from . import batches, changes, cron, description, jobs, locks, queues, server, throttles, tracking, workers
 
 ROUTES: tuple[Route, ...] = (
     *description.ROUTES,
@@ -16,4 +16,5 @@ ROUTES: tuple[Route, ...] = (
     *tracking.ROUTES,
     *batches.ROUTES,
     *cron.ROUTES,
+    *throttles.ROUTES,
 )

@@ -21,6 +21,7 @@ from . import (
     sets,
     static,
     stop,
+    throttles,
     tracking,
 )
 
@@ -44,4 +45,5 @@ ROUTES = (
     *static.ROUTES,
     *stop.ROUTES,
     *tracking.ROUTES,
+    *throttles.ROUTES,
 )

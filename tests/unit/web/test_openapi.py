@@ -16,6 +16,7 @@ from tests.unit.features.crontab import SETTINGS
 from tests.unit.features.crontab import entry as cron_entry
 from tests.unit.web.browsing import Answer, ask
 from tests.unit.web.stock import Stock
+from tests.unit.web.test_throttles import THROTTLES, limit
 from web import api
 from web.api import description, messages
 
@@ -152,6 +153,9 @@ def test_answers_are_as_described(stock):
 def _look(checked: Checked) -> None:
     stock = checked.stock
     stock.house.server.backups = _Backups()
+    limit(stock.house, *THROTTLES)
+    stock.working(1, queue="bulk", jobtype="Charge", args=[{"tenant_id": 1}])
+    assert checked.ask("GET", "/api/throttles")["throttles"][-1]["lanes"]
     stock.queued(3, custom={"a": 1}, priority=9, reserve_for=60, backtrace=5)
     [failed] = stock.retries(1)
     stock.scheduled(1)
