@@ -91,8 +91,6 @@ class Deliveries:
         if gate.asks and gate.closed(wid):
             gate.passed += 1
             return None
-        if not gate.picks and not gate.aside.size:
-            return self.next_job(queue)
         return self._admission.next_job(queue, gate, wid)
 
     def drop_if_over(self, job: Job) -> bool:

@@ -13,7 +13,7 @@ from faktory_tw.core.job import Job
 class Gate:
     """The gate of one queue; by itself it stands open."""
 
-    __slots__ = ("aside", "shut", "passed", "asks", "picks", "choosy")
+    __slots__ = ("aside", "shut", "passed", "asks", "picks", "plain", "choosy")
 
     def __init__(self, queue: str) -> None:
         self.aside = Aside(queue)
@@ -21,6 +21,7 @@ class Gate:
         self.passed = 0  # FETCHes that went by
         self.asks = False  # it may be closed although it is not shut
         self.picks = False  # jobs are looked at one by one: see `obstacle`
+        self.plain = False  # as long as it is not shut, whoever comes may have any job
         self.choosy = False  # one worker may have what another may not
 
     def closed(self, wid: str) -> bool:  # noqa: ARG002

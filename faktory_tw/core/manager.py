@@ -232,6 +232,8 @@ class JobManager:
                 elif gate.shut:
                     gate.passed += 1
                     continue
+                elif gate.plain:
+                    job = self._deliveries.next_job(queue)
                 else:
                     job = self._deliveries.next_admitted(queue, gate, worker)
                 if job is not None:

@@ -56,6 +56,7 @@ class ThrottleGate(Gate):
         counts = any(throttle.counts for throttle in (*self.throttles, *self.keyed))
         self.shut = counts or any(lane.closed and lane.bucket is None for lane in self.whole)
         self.asks = any(lane.bucket is not None or lane.throttle.setting.worker is not None for lane in self.whole)
+        self.plain = not (self.asks or self.picks or self.aside.size)
 
     def closed(self, wid: str) -> bool:
         for lane in self.whole:
@@ -87,9 +88,7 @@ class ThrottleGate(Gate):
         self._looked_at = job.id
 
     def lanes(self, job: Job, now: float) -> tuple[Lane, ...]:
-        """The lanes of a job that a worker gets."""
-        if not self.picks:
-            return self.whole
+        """The lanes of a job that a worker gets, if the gate ``picks``."""
         if self._looked_at != job.id:
             self._look(job)
         return (*self.whole, *(throttle.lane(key, now) for throttle, key in self._subjects))
@@ -111,6 +110,7 @@ class Slots(Observer):
         later: Callable[[Lane], None],
     ) -> None:
         self._manager = manager
+        self._queues = manager.queues()
         self._clock = clock
         self._took = took
         self._opened = opened
@@ -119,11 +119,11 @@ class Slots(Observer):
 
     def fetched(self, reservation: Reservation) -> None:
         job = reservation.job
-        queue = self._manager.queues().get(job.queue)
+        queue = self._queues.get(job.queue)
         if queue is None or not isinstance(queue.gate, ThrottleGate):
             return
         gate, job_id, now = queue.gate, job.id, self._clock.monotonic()
-        lanes = gate.lanes(job, now)
+        lanes = gate.lanes(job, now) if gate.picks else gate.whole
         for lane in lanes:
             throttle = lane.throttle
             throttle.held_count += 1
@@ -145,17 +145,22 @@ class Slots(Observer):
         self.by_job[job_id] = (*self.by_job.get(job_id, ()), throttle)
 
     def acked(self, reservation: Reservation) -> None:
-        throttles = self.by_job.pop(reservation.job.id, None)
-        if throttles is not None:
-            self._free(reservation.job.id, throttles)
-
-    failed = taken_back = acked
-
-    def _free(self, job_id: int, throttles: tuple[Throttle, ...]) -> None:
+        job_id = reservation.job.id
+        throttles = self.by_job.pop(job_id, None)
+        if throttles is None:
+            return
         now = self._clock.monotonic()
         opened = [lane for throttle in throttles if (lane := throttle.free(job_id, now)) is not None]
         for lane in opened:  # all slots are free before anybody is served
             self._opened(lane)
+
+    failed = taken_back = acked
+
+    def forget(self) -> None:
+        """All jobs and queues were flushed; the others are new ones."""
+        self._manager.sweeper.free(self.by_job)
+        self.by_job = {}
+        self._queues = self._manager.queues()
 
     def given_back(self, reservation: Reservation) -> None:
         """As if it had never been fetched; the queue gets the job back in a moment, and is served then."""

@@ -187,11 +187,10 @@ class Throttles(Feature):
         """Nobody gets a job that these throttles may be for until all are counted."""
         reservations = list(self.manager.reservations())
         found: list[_Found] = []
-        start = 0
+        among, start = set(new), 0
         while start < len(reservations):
             part = reservations[start : start + _SLICE]
-            count = self._find(part, new, found)
-            start += count
+            start += self._find(part, among, found)
             yield
         found.sort(key=lambda each: each[0])
         for start in range(0, len(found), _SLICE):
@@ -204,31 +203,22 @@ class Throttles(Feature):
             queue = throttle.setting.queue
             self._queues.extend(list(self.manager.queues()) if queue is None else [queue])
 
-    def _find(self, part: Sequence[Reservation], new: list[Throttle], found: list[_Found]) -> int:
+    def _find(self, part: Sequence[Reservation], new: set[Throttle], found: list[_Found]) -> int:
         """Look at reservations, as many as one turn is good for; returns how many that were."""
         now, wall = self.clock.monotonic(), self.clock.time()
-        concerned: list[tuple[Reservation, list[Throttle]]] = []
-        for reservation in part:
-            throttles = [throttle for throttle in self._of(reservation.job.queue) if throttle in new]
-            since = now - max(wall - reservation.reserved_at, 0.0)
-            throttles = [each for each in throttles if since + (each.setting.timeout or float("inf")) > now]
-            found += [(since, reservation, (each, "")) for each in throttles if not each.is_keyed]
-            keyed = [each for each in throttles if each.is_keyed]
-            if keyed:
-                concerned.append((reservation, keyed))
-        rows, count = self._stride.read([reservation.job.id for reservation, _ in concerned])
+        subject = [[each for each in self._of(reservation.job.queue) if each in new] for reservation in part]
+        unread = [index for index, throttles in enumerate(subject) if any(each.is_keyed for each in throttles)]
+        rows, count = self._stride.read([part[index].job.id for index in unread])
         bodies = {row.id: row.body for row in rows}
-        for reservation, keyed in concerned[:count]:
+        looked_at = len(part) if count == len(unread) else unread[count]
+        for reservation, meant in zip(part[:looked_at], subject, strict=False):
             since = now - max(wall - reservation.reserved_at, 0.0)
-            keys = keys_of([each.setting for each in keyed], bodies.get(reservation.job.id, b""))
-            found += [
-                (since, reservation, (each, key)) for each, key in zip(keyed, keys, strict=True) if key is not None
-            ]
-        if count == len(concerned):
-            return len(part)
-        left = part.index(concerned[count][0])
-        found[:] = [each for each in found if each[1] not in part[left:]]
-        return left
+            throttles = [each for each in meant if since + (each.setting.timeout or float("inf")) > now]
+            keys = keys_of([each.setting for each in throttles], bodies.get(reservation.job.id, b"{}"))
+            for throttle, key in zip(throttles, keys, strict=True):
+                if key is not None:
+                    found.append((since, reservation, (throttle, key)))
+        return looked_at
 
     # -- slots and tokens ----------------------------------------------------------------------------------------
 
@@ -280,8 +270,7 @@ class Throttles(Feature):
 
     def flushed(self) -> None:
         sweeper = self.manager.sweeper
-        sweeper.free(self._slots.by_job)
-        self._slots.by_job = {}
+        self._slots.forget()
         self._begin()
         for throttle in self._throttles.values():
             sweeper.free(throttle.lanes, throttle.held)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from faktory_tw.core import admission
+from faktory_tw.core import admission, slices
+from faktory_tw.features import throttles
 from faktory_tw.features.changes import Change, change_one
 from faktory_tw.features.search import Filter, Where
 from faktory_tw.storage.store import Place
@@ -418,6 +419,27 @@ def test_a_throttle_for_other_jobs_counts_anew_and_those_that_stood_aside_are_lo
     assert (view.taken, view.free, view.waiting) == (3, 0, 3)
     mill.ack(jids[0])
     assert mill.fetch_all() == [jids[3]]
+
+
+def test_those_who_work_are_counted_in_slices_and_each_of_them_once(
+    make_mill: MakeMill, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mill = make_mill("")
+    jids = [jid for tenant in "abc" for jid in mill.push(tenant=tenant, count=4, custom={"text": "x" * 200})]
+    mill.fetch_all()
+    monkeypatch.setattr(throttles, "_SLICE", 5)
+    monkeypatch.setattr(slices, "SLICE_BYTES", 500)
+    mill.reload(f"{TENANTS.replace('concurrency = 1', 'concurrency = 5')}\nbulk = {{ concurrency = 14 }}", upkeep=False)
+    slots = []
+    while mill.engine.manager.upkeep():
+        slots.append(mill.view("bulk").taken)
+    assert len(slots) > 4
+    assert (mill.view("bulk").taken, mill.view("tenants").taken, mill.view("tenants").lane_count) == (12, 12, 3)
+    new = mill.push(tenant="a", count=3)
+    assert mill.fetch_all() == new[:1]
+    mill.ack(*jids)
+    assert mill.fetch_all() == new[1:]
+    assert mill.view("tenants").taken == 3
 
 
 def test_a_limit_that_is_raised_lets_as_many_more_go(make_mill: MakeMill) -> None:
