@@ -200,7 +200,7 @@ class Deliveries:
             ):
                 pass
             return
-        while not queue.paused and queue.first() is not None and self._waiting.longest(queue.name) is not None:
+        while not queue.paused and self._waiting.longest(queue.name) is not None and queue.first() is not None:
             job = self.next_job(queue)
             if job is None:
                 return

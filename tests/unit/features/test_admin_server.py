@@ -258,7 +258,7 @@ def test_a_connection_goes_on_after_a_backup(house: House) -> None:
     ("line", "told"),
     [
         (b"ADMIN", "ADMIN needs a subcommand"),
-        (b"ADMIN ", "no such ADMIN subcommand: ; there are BACKUP, BACKUPS, CANCEL, DELETE"),
+        (b"ADMIN ", "no such ADMIN subcommand: ; there are BACKUP, BACKUPS, CANCEL, CRON, DELETE"),
         (b"ADMIN NOTHING {}", "no such ADMIN subcommand: NOTHING; there are"),
         (b"ADMIN LIST {", "invalid JSON for ADMIN LIST: "),
         (b"ADMIN LIST []", "invalid JSON for ADMIN LIST: "),
