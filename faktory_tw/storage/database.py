@@ -10,6 +10,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from faktory_tw.storage.damage import remedy, unreadable
 from faktory_tw.storage.store import StoreError
 
 if TYPE_CHECKING:  # Python 3.14 has it elsewhere only
@@ -135,9 +136,7 @@ def connect(path: Path, synchronous: str) -> sqlite3.Connection:
     except (sqlite3.Error, OSError) as error:
         if connection is not None:
             connection.close()
-        raise StoreError(
-            f"cannot open {path}: {error}; if the file is damaged, put a backup of it in its place"
-        ) from error
+        raise StoreError(f"cannot open {path}: {error}; if the file is damaged, {remedy(path)}") from error
     return connection
 
 
@@ -166,7 +165,7 @@ def migrate(connection: sqlite3.Connection, path: Path) -> None:
                 f"BEGIN;\n{file.read_text(encoding='utf-8')}\nPRAGMA user_version = {number};\nCOMMIT;"
             )
     except sqlite3.Error as error:
-        raise StoreError(f"cannot read {path}: {error}; if it is damaged, put a backup of it in its place") from error
+        raise unreadable(path, error) from error
 
 
 def _log_bytes() -> int:

@@ -36,7 +36,9 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
+from typing import Any
 
+from faktory_tw.storage.damage import check_files, remedy, unreadable
 from faktory_tw.storage.database import (
     LOG_PAGES,
     DirectoryLock,
@@ -110,6 +112,7 @@ class SQLiteStore:
         with ExitStack() as opened:  # what is open when a later step fails is closed again
             opened.callback(self._lock.release)
             self._finish_replacement()
+            check_files(self.path, durability == "commit")
             self._writer = connect(self.path, "FULL" if durability == "commit" else "NORMAL")
             opened.callback(self._writer.close)
             migrate(self._writer, self.path)
@@ -146,12 +149,12 @@ class SQLiteStore:
             left = self._journal.read()
         except (sqlite3.Error, ValueError) as error:
             raise StoreError(
-                f"cannot read the journal in {self.path}: {error}; if it is damaged, put a backup of it in its place"
+                f"cannot read the journal in {self.path}: {error}; if it is damaged, {remedy(self.path)}"
             ) from error
         self.write(left)
 
     def contents(self) -> Contents:
-        query = self._reader.execute
+        query = self._rows
         highest = query(
             "SELECT max(coalesce((SELECT max(id) FROM jobs), 0), coalesce((SELECT max(position) FROM places), 0),"
             " coalesce((SELECT max(floor) FROM queues), 0))"
@@ -160,15 +163,15 @@ class SQLiteStore:
             queues=[QueueRecord(name, bool(paused), floor) for name, paused, floor in query("SELECT * FROM queues")],
             days=[DayRecord(*row) for row in query("SELECT day, processed, failures FROM days")],
             workers=[wid for (wid,) in query("SELECT wid FROM workers")],
-            next_id=int(highest.fetchone()[0]) + 1,
+            next_id=int(next(highest)[0]) + 1,
         )
 
     def queued(self) -> Iterator[tuple[str, int, Sequence[int]]]:
-        rows = self._reader.execute(
+        blocks = self._blocks(
             "SELECT queue, priority, id FROM jobs WHERE at IS NULL AND NOT EXISTS"
             " (SELECT 1 FROM places WHERE places.id = jobs.id) ORDER BY id"
         )
-        while block := rows.fetchmany(20_000):
+        for block in blocks:
             lanes: dict[tuple[str, int], list[int]] = {}
             for queue, priority, job_id in block:
                 lanes.setdefault((queue, priority), []).append(job_id)
@@ -176,7 +179,7 @@ class SQLiteStore:
                 yield queue, priority, ids
 
     def placed(self) -> Iterator[IndexRow]:
-        rows = self._reader.execute(
+        rows = self._rows(
             "SELECT jobs.id, queue, priority, place, position, places.at FROM places JOIN jobs USING (id)"
             f" UNION ALL SELECT id, queue, priority, {int(Place.SCHEDULED)}, id, at FROM jobs"
             " WHERE at IS NOT NULL AND NOT EXISTS (SELECT 1 FROM places WHERE places.id = jobs.id)"
@@ -185,7 +188,19 @@ class SQLiteStore:
         return itertools.starmap(IndexRow, rows)
 
     def entries(self, kind: str) -> Iterator[tuple[bytes, bytes]]:
-        return iter(self._reader.execute("SELECT key, value FROM entries WHERE kind = ? ORDER BY key", (kind,)))
+        return self._rows("SELECT key, value FROM entries WHERE kind = ? ORDER BY key", kind)
+
+    def _rows(self, query: str, *parameters: str) -> Iterator[Any]:
+        return itertools.chain.from_iterable(self._blocks(query, *parameters))
+
+    def _blocks(self, query: str, *parameters: str) -> Iterator[list[Any]]:
+        """The rows, so many at a time. Raises StoreError, for here a damaged database is found out."""
+        try:
+            rows = self._reader.execute(query, parameters)
+            while block := rows.fetchmany(20_000):
+                yield block
+        except (sqlite3.Error, ValueError) as error:
+            raise unreadable(self.path, error) from error
 
     # -- reading -------------------------------------------------------------------------------------------------
 
@@ -228,7 +243,7 @@ class SQLiteStore:
         try:
             read_rows(self._reader.execute, ids, jobs, places)
         except sqlite3.Error as error:
-            raise StoreError(f"cannot read {self.path}: {error}") from error
+            raise unreadable(self.path, error) from error
 
     # -- writing -------------------------------------------------------------------------------------------------
 

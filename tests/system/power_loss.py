@@ -28,7 +28,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from faktory_tw.core.manager import JobManager
 from faktory_tw.storage.backup import BackupError, list_backups, verify
+from faktory_tw.storage.sqlite import SQLiteStore
 from faktory_tw.storage.store import StoreError
 from tests.system.disk_model import Chance, Disk, write_image
 from tests.system.fwp import Client, ConnectionEnded, Job, job
@@ -213,6 +215,17 @@ class Recording:
         return {row.jid: row.failures for row in read_rows(copy, Verdict())}
 
 
+class Opened(Engine):
+    """A job manager on a directory that a power cut left."""
+
+    def start(self) -> None:
+        """As the server does it, without its socket."""
+        self.store = SQLiteStore(self.directory, "commit")
+        self.manager = JobManager(self.store, self.clock, self.dice, self.limits, self.features())
+        self.manager.load()
+        self._running = True
+
+
 class Examiner:
     """Opens directories as a power cut leaves them, and compares them with what is known."""
 
@@ -263,7 +276,7 @@ class Examiner:
     def _examine(self, data: Path, moment: int, where: str) -> None:
         """Open it as the server does, and close it; compare the rows with what memory held, and with what is known."""
         try:
-            engine = Engine(data)
+            engine = Opened(data)
             sizes = engine.sizes()
             engine.stop()
         except (StoreError, OSError, ValueError, LookupError) as error:

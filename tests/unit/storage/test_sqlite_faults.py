@@ -131,7 +131,7 @@ def test_a_read_that_fails_is_an_error_for_the_operator(faults: Faults, store: S
     add(store, 1)
     commit(store)
     faults.fail("SELECT", IOERR)
-    with pytest.raises(StoreError, match=r"^cannot read .*: disk I/O error$"):
+    with pytest.raises(StoreError, match=r"^cannot read .*: disk I/O error; if it is damaged, put a backup of it"):
         store.read([1])
 
 
