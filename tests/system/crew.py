@@ -12,11 +12,11 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta, timezone
 
 from tests.system.fwp import Client, ConnectionEnded, Job, ServerError
-from tests.system.ledger import Account, Fetch, Ledger
+from tests.system.ledger import Account, Fetch, Ledger, Trait
 
 QUEUES = ("critical", "default", "mail", "reports")
 PRIORITIES = (None, 1, 3, 5, 9)
@@ -113,7 +113,7 @@ class Crew:
                 try:
                     while self.arena.pushing:
                         count = rng.choice((1, 1, 1, rng.randint(1, MAX_BULK)))
-                        accounts = [make_account(name, sequence + n, rng) for n in range(count)]
+                        accounts = [make_account(name, sequence + n, rng, self.ledger.traits) for n in range(count)]
                         sequence += count
                         self._push(client, accounts, rng)
                 except BROKEN:
@@ -165,9 +165,9 @@ class Crew:
         return held[rng.randrange(len(held))] if len(held) > rng.randrange(MAX_HELD) else None
 
 
-def make_account(producer: str, sequence: int, rng: random.Random) -> Account:
+def make_account(producer: str, sequence: int, rng: random.Random, traits: Sequence[Trait] = ()) -> Account:
     """Return the account of a job that is about to be pushed."""
-    return Account(
+    account = Account(
         jid=f"{producer}-{sequence:08d}",
         producer=producer,
         sequence=sequence,
@@ -176,6 +176,9 @@ def make_account(producer: str, sequence: int, rng: random.Random) -> Account:
         retry=rng.choice(RETRIES),
         scheduled=rng.random() < 0.15,
     )
+    for trait in traits:
+        trait.mark(account, rng)
+    return account
 
 
 def make_job(account: Account, rng: random.Random) -> Job:
@@ -184,9 +187,11 @@ def make_job(account: Account, rng: random.Random) -> Job:
         "jid": account.jid,
         "jobtype": "Torture",
         "queue": account.queue,
-        "args": [account.sequence, "x" * rng.randrange(200)],
+        "args": account.args or [account.sequence, "x" * rng.randrange(200)],
         "retry": account.retry,
     }
+    if account.custom:
+        job["custom"] = account.custom
     if account.priority != 5 or rng.random() < 0.5:
         job["priority"] = account.priority
     if account.scheduled:

@@ -18,12 +18,14 @@ may put the job among the retries while the second is at work; then the ACK of t
 
 from __future__ import annotations
 
+import random
+import sqlite3
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 EXCUSED_SECONDS = 1.0
 MAX_SHOWN = 8
@@ -41,11 +43,13 @@ class Fetch:
     answer: str = ""  # "", "OK", or the text of the error
     answered_in: int = 0
     answered_at: float = 0.0
+    sent_at: float = 0.0  # for the first time
 
     def settling(self, outcome: str) -> None:
         """ACK or FAIL is about to be sent, perhaps not for the first time."""
         self.outcome = outcome
         self.times_sent += 1
+        self.sent_at = self.sent_at or time.monotonic()
 
     def settled(self, answer: str, incarnation: int) -> None:
         """The ACK or FAIL was answered."""
@@ -69,10 +73,18 @@ class Account:
     scheduled: bool
     push: str = "unanswered"  # or "acknowledged", or the text of the refusal
     fetches: list[Fetch] = field(default_factory=list)
+    # What it asks of the features, see traits.py. `may_vanish`: it ends by itself.
+    custom: dict[str, Any] = field(default_factory=dict)
+    args: list[Any] | None = None
+    may_vanish: bool = False
+    sent_at: float = 0.0
+    answered_at: float = 0.0
 
     def may_be_finished(self) -> bool:
-        """Whether a client has said anything that may have ended the job."""
-        return any(f.outcome == "ACK" or (f.outcome == "FAIL" and self.retry == 0) for f in self.fetches)
+        """Whether a client has said anything that may have ended the job, or it may have ended by itself."""
+        return self.may_vanish or any(
+            f.outcome == "ACK" or (f.outcome == "FAIL" and self.retry == 0) for f in self.fetches
+        )
 
 
 class Found(NamedTuple):
@@ -110,10 +122,28 @@ class Verdict:
         return "\n".join(lines)
 
 
+class Trait:
+    """What a part of the jobs asks of one feature; see traits.py."""
+
+    def mark(self, account: Account, rng: random.Random) -> None:
+        """Before the push: make this job one of those, or not."""
+
+    def may_be_refused(self, account: Account) -> bool:
+        """Whether what the push was refused with is a right answer to such a job."""
+        return False
+
+    def judge(self, ledger: Ledger) -> None:
+        """Look at all that was said, and add figures."""
+
+    def check_rows(self, connection: sqlite3.Connection, verdict: Verdict) -> None:
+        """Look at what the feature keeps in the database."""
+
+
 class Ledger:
     """See the module's docstring. Methods may be called from any thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, traits: Sequence[Trait] = ()) -> None:
+        self.traits = traits
         self.accounts: dict[str, Account] = {}
         self.killed_at: dict[int, float] = {}
         self.broken: list[tuple[int, float]] = []
@@ -122,12 +152,17 @@ class Ledger:
 
     def pushing(self, accounts: Iterable[Account]) -> None:
         """Jobs are about to be sent with PUSH or PUSHB."""
+        now = time.monotonic()
         with self._lock:
-            self.accounts.update((account.jid, account) for account in accounts)
+            for account in accounts:
+                account.sent_at = now
+                self.accounts[account.jid] = account
 
     def pushed(self, accounts: Iterable[Account], refused: dict[str, str]) -> None:
         """The PUSH or PUSHB was answered; `refused` holds jid -> reason."""
+        now = time.monotonic()
         for account in accounts:
+            account.answered_at = now
             account.push = refused.get(account.jid, "acknowledged")
 
     def fetched(self, jid: str, incarnation: int) -> Fetch:
@@ -183,7 +218,7 @@ class Ledger:
             else:
                 self._judge_row(account, row)
         for account in self.accounts.values():
-            if account.push not in ("acknowledged", "unanswered"):
+            if account.push not in ("acknowledged", "unanswered") and not self._rightly_refused(account):
                 self.verdict.find("refused", describe(account))
             if account.jid not in seen and account.push == "acknowledged" and not account.may_be_finished():
                 self.verdict.find("acknowledged and lost", describe(account))
@@ -196,7 +231,7 @@ class Ledger:
         """Compare what the process `incarnation`, started on these rows, delivered when everything was drained."""
         expected = {row.jid for row in rows if row.place != "working"}
         delivered = {a.jid for a in self.accounts.values() if any(f.incarnation == incarnation for f in a.fetches)}
-        for jid in expected - delivered:
+        for jid in expected - delivered - {jid for jid in expected if self.accounts[jid].may_vanish}:
             self.verdict.find("in the database and never delivered", describe(self.accounts[jid]))
         for jid in delivered - expected:
             self.verdict.find("delivered though not in the database", describe(self.accounts[jid]))
@@ -213,6 +248,13 @@ class Ledger:
                     self.verdict.find("delivered twice", describe(account))
             if len(deliveries) == 1 and self._forgotten(deliveries[0]):
                 self.verdict.find("reservation forgotten", describe(account))
+        for trait in self.traits:
+            trait.judge(self)
+
+    def _rightly_refused(self, account: Account) -> bool:
+        if account.fetches:
+            return False
+        return any(trait.may_be_refused(account) for trait in self.traits)
 
     def _judge_row(self, account: Account, row: Found) -> None:
         if any(self.final(account, fetch) for fetch in account.fetches):

@@ -3,7 +3,7 @@
     python -m tests.system.torture --kills 200 --seed 1
 
 Producers and workers (crew.py) keep a server busy: PUSH and PUSHB with priorities into several queues, scheduled jobs,
-FETCH, ACK, FAIL with and without retries. Meanwhile the process is ended with SIGKILL, now and then while it is still
+unique ones and ones that expire (traits.py), FETCH, ACK, FAIL with and without retries. Meanwhile the process is ended with SIGKILL, now and then while it is still
 starting, and started again on the same directory. At the end everything that was said is compared (ledger.py) with
 
 1.  the rows of the database after a clean stop, and INFO just before it,
@@ -30,12 +30,16 @@ from tests.system.crew import QUEUES, Arena, Crew
 from tests.system.fwp import Client, ConnectionEnded
 from tests.system.ledger import Account, Found, Ledger, Verdict
 from tests.system.server import Server
+from tests.system.traits import TRAITS
 
 # How long a process lives before it is killed, and how often it is not even allowed to start.
 MIN_LIFE_SECONDS, MAX_LIFE_SECONDS = 0.02, 0.6
 EVERY_EIGHTH_LIFE_SECONDS = 2.0
 KILLED_AT_START = 0.1
 MAX_START_SECONDS = 1.0
+
+# What expires has expired, and was swept away, so long after the last push.
+SWEPT_SECONDS = 3.0
 
 # A FETCH of an empty queue waits two seconds; so many jobs are asked for at once when draining.
 DRAIN_DEPTH = 100
@@ -55,7 +59,7 @@ def torture(
 ) -> Verdict:
     """Run the whole test with `server`, not yet started, and return the verdict; `quiet`: without a progress line."""
     rng = random.Random(seed)
-    ledger, arena = Ledger(), Arena()
+    ledger, arena = Ledger(TRAITS), Arena()
     crew = Crew(arena, ledger, seed, producers, workers)
     crew.start()
     incarnation = run_and_kill(server, ledger, arena, rng, kills, quiet)
@@ -64,6 +68,7 @@ def torture(
     time.sleep(0.5)
     arena.finish()
     crew.join()
+    time.sleep(SWEPT_SECONDS)
     for failure in crew.failures:
         ledger.verdict.find("a client ended early", failure)
     rows = examine(server, ledger)
@@ -124,6 +129,8 @@ def read_rows(path: Path, verdict: Verdict) -> list[Found]:
         orphans = connection.execute("SELECT count(*) FROM places WHERE id NOT IN (SELECT id FROM jobs)").fetchone()[0]
         if orphans:
             verdict.find("rows of places without a job", str(orphans))
+        for trait in TRAITS:
+            trait.check_rows(connection, verdict)
         return [
             Found(
                 jid, PLACES[place], queue, priority, json.loads(failure)["retry_count"] + 1 if failure else 0, position
