@@ -26,11 +26,13 @@ from tests.planted import (
     throttles,
     tracking,
 )
+from tests.planted import backups, committer, core, damage, features, operations, storage
 from tests.planted.fault import Area, Fault
 
 AREAS: Mapping[str, Area] = {
     "core": core.AREA,
     "storage": storage.AREA,
+    "damage": damage.AREA,
     "committer": committer.AREA,
     "backups": backups.AREA,
     "features": features.AREA,
