@@ -36,6 +36,8 @@ _FIRST_SECTOR = 512
 _VERSION = slice(60, 64)  # of the schema, in the database
 _MOST_UNREADABLE_COMMITS = 2
 _FRAMES_AT_ONCE = 256
+_BLOCK_BYTES = 1 << 20
+_CORRUPT, _NOT_A_DATABASE = 11, 26  # SQLite's codes
 
 
 def remedy(path: Path) -> str:
@@ -46,6 +48,13 @@ def remedy(path: Path) -> str:
 def unreadable(path: Path, error: Exception) -> StoreError:
     """What there is cannot be used."""
     return StoreError(f"cannot read {path}: {error}; if it is damaged, {remedy(path)}")
+
+
+def unwritable(path: Path, error: sqlite3.Error) -> StoreError:
+    """A change cannot be written. A damaged database is not for want of room, and trying again does not help."""
+    code = getattr(error, "sqlite_errorcode", None)  # Python 3.10 has only the text to go by
+    is_damaged = code & 0xFF in (_CORRUPT, _NOT_A_DATABASE) if code is not None else "malformed" in str(error)
+    return StoreError(f"cannot write {path}: {error}{f'; {remedy(path)}' if is_damaged else ''}")
 
 
 def check_files(path: Path, every_commit_is_synced: bool) -> None:
@@ -118,7 +127,7 @@ def _check_log(path: Path, log: int, every_commit_is_synced: bool) -> None:
     if size < _HEADER.size:
         return
     if not any(first[: _HEADER.size]):
-        if any(first):
+        if _holds_anything(log):
             raise _damaged(path, 0)
         return
     magic, _, page_bytes, _, *salts, sum1, sum2 = _HEADER.unpack_from(first)
@@ -134,6 +143,16 @@ def _check_log(path: Path, log: int, every_commit_is_synced: bool) -> None:
         commits += bool(page and after and frame_salts == salts)
         if commits > _MOST_UNREADABLE_COMMITS:
             raise _damaged(path, _HEADER.size + frames * (_FRAME.size + page_bytes))
+
+
+def _holds_anything(log: int) -> bool:
+    """Whether there is anything but the zeros with which a log is made."""
+    at = 0
+    while block := os.pread(log, _BLOCK_BYTES, at):
+        if block.count(0) != len(block):
+            return True
+        at += len(block)
+    return False
 
 
 def _damaged(path: Path, at: int) -> StoreError:

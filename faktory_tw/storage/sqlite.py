@@ -38,7 +38,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
-from faktory_tw.storage.damage import check_files, remedy, unreadable
+from faktory_tw.storage.damage import check_files, remedy, unreadable, unwritable
 from faktory_tw.storage.database import (
     LOG_PAGES,
     DirectoryLock,
@@ -141,7 +141,11 @@ class SQLiteStore:
             self._writer.execute("BEGIN IMMEDIATE").execute("COMMIT")
             self._writer.execute("PRAGMA busy_timeout = 0")  # from now on: see `Other programs`
         except sqlite3.Error as error:
-            raise StoreError(self._why(error)) from error
+            if is_locked(error):
+                raise StoreError(
+                    f"cannot write: another program holds a write transaction on {self.path}; end it"
+                ) from error
+            raise unwritable(self.path, error) from error
 
     def _take_over_journal(self) -> None:
         """Bring into the tables what an earlier server had no time for."""
@@ -315,12 +319,7 @@ class SQLiteStore:
     def _error(self, error: sqlite3.Error) -> StoreError:
         """A write failed: whatever the disk says from now on, nothing more is written to it."""
         self._failed = True
-        return StoreError(f"cannot write {self.path}: {error}")
-
-    def _why(self, error: sqlite3.Error) -> str:
-        if is_locked(error):
-            return f"cannot write: another program holds a write transaction on {self.path}; end it"
-        return f"cannot write {self.path}: {error}"
+        return unwritable(self.path, error)
 
     def _commit(self, batch: Batch) -> None:
         if self._journaled:

@@ -43,8 +43,20 @@ AREA = Area(
             "        if not _holds_tables(path) and",
             "        if False and",
         ),
-        Fault("a log that begins with zeros is new", DAMAGE, "        if any(first):", "        if False:"),
+        Fault("a log that begins with zeros is new", DAMAGE, "        if _holds_anything(log):", "        if False:"),
         Fault("the first lines of the log are believed", DAMAGE, "!= _checksum(first[:24], magic)", "== ()"),
+        Fault(
+            "damage that is found by a write has no remedy",
+            DAMAGE,
+            "in (_CORRUPT, _NOT_A_DATABASE) if",
+            "in () if",
+        ),
+        Fault(
+            "only the beginning of a log that begins with zeros is looked at",
+            DAMAGE,
+            "        at += len(block)\n    return False",
+            "        break\n    return False",
+        ),
         Fault(
             "damage that is found while jobs are loaded is a traceback",
             SQLITE,

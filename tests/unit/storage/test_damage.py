@@ -19,9 +19,9 @@ import pytest
 
 from faktory_tw.storage.backup import create, restore
 from faktory_tw.storage.sqlite import SQLiteStore
-from faktory_tw.storage.store import StoreError
+from faktory_tw.storage.store import Place, StoreError
 from tests.unit.doubles import NOON, copy_directory
-from tests.unit.storage.batches import OpenStore, add, commit
+from tests.unit.storage.batches import OpenStore, add, commit, move
 
 JOBS = 20
 HEADER, FRAME = 32, 24 + 4096
@@ -192,9 +192,13 @@ def test_what_an_earlier_round_of_the_log_left_behind_its_end_is_no_damage(store
     assert len(commits(store.path.with_name("faktory.db-wal"))) == 1
     directory = copy_directory(store.directory, tmp_path / "left")
     assert jobs(directory) == 400
-    directory = copy_directory(store.directory, tmp_path / "zeros")
-    zero_log(directory)
-    assert "damaged at byte 0" in refusal(directory)
+    for size in (HEADER, 2 * FRAME, 1 << 20):
+        directory = copy_directory(store.directory, tmp_path / f"zeros{size}")
+        log = directory / "faktory.db-wal"
+        os.truncate(log, max(log.stat().st_size, (1 << 20) + 2))
+        overwrite(log, (1 << 20) + 1, b"x")
+        overwrite(log, 0, bytes(size))
+        assert "damaged at byte 0" in refusal(directory)
 
 
 def test_the_log_of_a_database_that_another_program_reads_is_looked_at_too(left: Path) -> None:
@@ -224,6 +228,24 @@ def test_a_page_of_jobs_that_makes_no_sense_is_refused_at_the_start(left: Path) 
     finally:
         store.finish()
         store.close()
+
+
+def test_damage_that_is_found_by_a_write_is_told_with_its_remedy(stores: OpenStore) -> None:
+    store = stores()
+    add(store, 1)
+    commit(store)
+    writer = store._writer
+    root = writer.execute("SELECT rootpage FROM sqlite_master WHERE name = 'places'").fetchone()[0]
+    store.checkpoint_soon()
+    store.upkeep()
+    overwrite(store.path, (root - 1) * 4096, b"\xff" * 4096)
+    writer.execute("PRAGMA shrink_memory")
+    writer.execute("PRAGMA cache_size = 1")
+    move(store, 1, Place.DEAD)
+    with pytest.raises(
+        StoreError, match=r"cannot write .* malformed; put a backup of it in its place: .*restore latest"
+    ):
+        commit(store)
 
 
 def test_files_that_cannot_be_read_are_an_error_that_says_so(left: Path, monkeypatch: pytest.MonkeyPatch) -> None:
