@@ -111,7 +111,7 @@ class Load:
 
 def job_id(body: bytes) -> str:
     """Return the jid of a job as it was delivered."""
-    return body.partition(b'"jid":"')[2].partition(b'"')[0].decode()
+    return body.partition(b'"jid":"')[2].partition(b'"')[0].decode(errors="replace")
 
 
 def make_job(jid: str, queue: str, rng: random.Random) -> Job:

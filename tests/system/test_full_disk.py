@@ -11,7 +11,11 @@ import json
 import os
 import re
 import subprocess
+import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -20,7 +24,9 @@ import pytest
 from tests.requirements import missing, require
 from tests.system.conftest import MakeServer
 from tests.system.fwp import Client, ServerError, job
+from tests.system.ledger import Verdict
 from tests.system.server import Server, eventually
+from tests.system.torture import read_rows
 
 MIB = 1 << 20
 DISK_BYTES = 96 * MIB
@@ -50,6 +56,11 @@ class SmallDisk:
                 except OSError as error:
                     if error.errno != errno.ENOSPC:
                         raise
+
+    def fill_once(self) -> None:
+        """Take what is free now, and nothing that the server gives up meanwhile."""
+        with self._filler.open("ab") as file, suppress(OSError):
+            os.posix_fallocate(file.fileno(), os.fstat(file.fileno()).st_size, max(self.free_bytes(), 1))
 
     def free(self) -> None:
         """Give back what `fill` took."""
@@ -151,6 +162,92 @@ def test_a_job_that_comes_due_on_a_nearly_full_disk_waits_in_its_set(disk: Small
         eventually(lambda: not refusal(client), "PUSH is taken again")
         fetched = eventually(lambda: client.fetch("due"), "the due job") or {}
         assert fetched["jid"] == jid
+
+
+class Trade:
+    """Producers that go on when they are refused, and workers, each with a queue of its own, until told to stop."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._ending = threading.Event()
+        self.pushed: set[str] = set()
+        self.settling: set[str] = set()  # ACK or FAIL was sent
+        self.done: list[str] = []
+        self.failed: list[str] = []
+        self.refusals = 0
+        self._pool = ThreadPoolExecutor(8)
+        roles = (self._produce, self._produce, self._produce, self._work, self._work)
+        self._runs = [self._pool.submit(role, number) for number, role in enumerate(roles)]
+
+    def check(self) -> bool:
+        """True; raises what went wrong in one that has ended."""
+        for run in self._runs:
+            if run.done():
+                run.result()
+        return True
+
+    def stop(self) -> None:
+        """Raise what went wrong in any of them."""
+        self._ending.set()
+        for run in self._runs:
+            run.result(60)
+        self._pool.shutdown()
+
+    def _produce(self, number: int) -> None:
+        with self._server.client(timeout=60.0) as client:
+            while not self._ending.is_set():
+                pushed = job("trade", "x" * 4000, queue=f"trade{number % 2}")
+                try:
+                    self.pushed.add(client.push(pushed))
+                except ServerError as error:
+                    assert re.search(ABOUT_SPACE, str(error))  # noqa: PT017 - any number of times
+                    self.refusals += 1
+                    time.sleep(0.05)
+
+    def _work(self, number: int) -> None:
+        with self._server.client(wid=f"worker-{number}", timeout=60.0) as client:
+            while not self._ending.is_set():
+                fetched = client.fetch(f"trade{number % 2}")
+                if fetched is None:
+                    continue
+                jid = fetched["jid"]
+                self.settling.add(jid)
+                if len(self.settling) % 5:
+                    client.ack(jid)
+                    self.done.append(jid)
+                else:
+                    client.fail(jid)
+                    self.failed.append(jid)
+
+
+def test_under_load_a_disk_that_fills_up_and_is_freed_again_costs_no_job_and_no_answer(
+    disk: SmallDisk, make_server: MakeServer
+) -> None:
+    """Without a free byte producers are refused and workers go on; with room the producers are served, unasked."""
+    server = start(disk, make_server)
+    trade = Trade(server)
+    eventually(lambda: len(trade.done) > 50, "work is done")
+    disk.fill(MIN_FREE_BYTES // 2)
+    eventually(lambda: trade.check() and trade.refusals, "producers are refused")
+    disk.fill_once()
+    before = len(trade.done), len(trade.failed)
+    eventually(
+        lambda: trade.check() and len(trade.done) > before[0] + 50 and len(trade.failed) > before[1] + 10,
+        "workers go on, ACK and FAIL",
+    )
+    disk.free()
+    accepted = len(trade.pushed)
+    eventually(lambda: trade.check() and len(trade.pushed) > accepted + 20, "producers are served again")
+    trade.stop()
+    server.close()  # with SIGKILL
+    server.start()
+    assert server.stop() == 0, server.log()
+    verdict = Verdict()
+    rows = {row.jid: row for row in read_rows(server.data_directory / "faktory.db", verdict)}
+    assert verdict.wrong == {}
+    assert trade.pushed - trade.settling - set(rows) == set()
+    assert set(trade.done) & set(rows) == set()
+    assert [jid for jid in trade.failed if jid not in rows or rows[jid].failures != 1] == []
 
 
 def test_on_a_disk_without_a_free_byte_workers_still_finish_and_it_is_on_disk(
