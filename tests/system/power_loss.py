@@ -61,21 +61,25 @@ class Life:
 
 
 class Load:
-    """Connections that push, fetch, acknowledge and fail `rounds` times each, or until they are cut off."""
+    """Connections that push, fetch, acknowledge and fail, `rounds` times each or longer, or until they are cut off."""
 
     def __init__(self, server: Server, said: Said, stage: str, seed: int) -> None:
         self._server = server
         self._said = said
         self._stage = stage
         self._seed = seed
+        self._released = threading.Event()
         self.failures: list[str] = []
 
     def run(self, rounds: int, meanwhile: Callable[[], None] = lambda: None) -> None:
-        """Run it to its end, with `meanwhile` in this thread; a kill in there ends it."""
+        """Run it to its end, which comes after that of `meanwhile` in this thread; a kill in there ends it."""
         threads = [threading.Thread(target=self._watch, args=(number, rounds)) for number in range(CONNECTIONS)]
         for thread in threads:
             thread.start()
-        meanwhile()
+        try:
+            meanwhile()
+        finally:
+            self._released.set()
         for thread in threads:
             thread.join(120)
             if thread.is_alive():
@@ -92,7 +96,8 @@ class Load:
 
     def _converse(self, client: Client, name: str, rng: random.Random, rounds: int) -> None:
         queue, count = f"load-{name.rpartition('-')[2]}", 0
-        for _ in range(rounds):
+        while rounds > 0 or not self._released.is_set():
+            rounds -= 1
             jobs = [make_job(f"{name}-{count + n:05}", queue, rng) for n in range(rng.choice((1, 1, 1, 2, 12)))]
             count += len(jobs)
             jids = [pushed["jid"] for pushed in jobs]
@@ -180,14 +185,14 @@ class Recording:
             self.failures.append(f"{what}: status {status}\n{self.server.log()[-2000:]}")
 
     def _back_up(self) -> None:
-        time.sleep(0.2)
+        time.sleep(0.1)
         with self.server.client(timeout=60.0) as client:
             name = client.do("ADMIN BACKUP", {})["name"]
         self.backups.append((time.monotonic_ns(), name))
 
     def _kill_after_backup(self) -> None:
         self._back_up()
-        time.sleep(0.3)
+        time.sleep(0.1)
         self.server.kill()
 
     def _restore(self) -> None:
