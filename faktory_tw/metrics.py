@@ -140,7 +140,7 @@ class Metrics:
         server, manager = self._server, self._server.manager
         yield _gauge("faktory_connections", "Clients that are connected.", server.connections)
         yield _counter("faktory_connections_accepted", "Clients that said HELLO.", server.accepted_connections)
-        reasons = {"password": 0, **server.refused_connections}
+        reasons = {"password": 0, "web_password": 0, "throttled": 0, **server.refused_connections}
         yield _counters("faktory_connections_refused", "Clients that were turned away, by reason.", "reason", reasons)
         states = Counter(worker.state for worker in manager.workers)
         workers = {state.name.lower(): states[state] for state in State}

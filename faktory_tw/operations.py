@@ -69,6 +69,7 @@ class Operations:
         self.notifier = Notifier()
         self.metrics = Metrics(server, settings.directory, disk)
         self._statsd = StatsD(server.manager, time, self._run_in_thread, log.warn)
+        server.attempts.tell = server.web_attempts.tell = self._warn_of
 
     def start(self, store: Store, factory: FaktoryFactory, committer: Committer) -> None:
         """The server listens: from now on there are backups and metrics."""
@@ -112,7 +113,12 @@ class Operations:
         if self._backups is not None:
             self._backups.tick()
         self._statsd.tick()
+        self._server.attempts.tick()
+        self._server.web_attempts.tick()
         self.notifier.status(self._status)
+
+    def _warn_of(self, sentence: str, address: str | None) -> None:
+        self._log.warn("{sentence}", sentence=sentence, client=address)
 
     def _status(self) -> str:
         manager = self._server.manager

@@ -24,7 +24,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from twisted.internet import error as errors
-from twisted.internet.interfaces import IPushProducer, ISSLTransport, ITCPTransport
+from twisted.internet.interfaces import IPushProducer
 from twisted.internet.protocol import Factory
 from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
@@ -36,7 +36,8 @@ from faktory_tw.core.manager import Reservation
 from faktory_tw.core.waiting import Waiter
 from faktory_tw.server import Server
 from faktory_tw.session import MOST_BEFORE_HELLO_BYTES, Session
-from faktory_tw.wire import CommandError, FatalCommandError, Held
+from faktory_tw.sockets import host_of, peer_of, plain_socket, tune
+from faktory_tw.wire import CommandError, FatalCommandError, Held, WrongPassword
 
 HANDSHAKE_SECONDS = 2.0
 PUT_BY_BYTES = 65_536
@@ -99,12 +100,12 @@ class FaktoryProtocol(LineReceiver):
             return
         factory.connections.add(self)
         self._hold = factory.committer.hold
-        self._socket = _plain_socket(self.transport)
+        self._socket = plain_socket(self.transport)
         if self._socket is not None:
-            _tune(self._socket)
+            tune(self._socket)
             self._write = self._write_at_once  # type: ignore[method-assign]
         self.transport.registerProducer(self, True)
-        self._session = Session(factory.server, self._answer)
+        self._session = Session(factory.server, self._answer, self._host)
         self._deadline = factory.reactor.callLater(HANDSHAKE_SECONDS, self._handshake_timeout)
         self._write(self._session.greeting())
 
@@ -121,6 +122,7 @@ class FaktoryProtocol(LineReceiver):
         self._closing = True
         self._end_handshake()
         self.factory.connections.discard(self)
+        self.factory.slowed.discard(self)
         session, self._session = self._session, None
         undelivered, self._undelivered = self._undelivered, []
         self._put_by.clear()
@@ -146,11 +148,14 @@ class FaktoryProtocol(LineReceiver):
             self._closing = True
             self._finish_closing()
 
+    def _host(self) -> str:
+        return host_of(self.transport)
+
     def condition(self) -> Condition:
         """What this connection is doing, for an operator."""
         session = self._session
         return Condition(
-            _peer(self.transport),
+            peer_of(self.transport),
             session.wid if session is not None else "",
             session is not None and session.greeted,
             self._pending,
@@ -291,6 +296,9 @@ class FaktoryProtocol(LineReceiver):
                 self._end_handshake()
 
     def _refuse(self, refusal: CommandError) -> None:
+        if isinstance(refusal, WrongPassword) and refusal.delay_seconds and self.factory.may_slow_down():
+            self._refuse_later(refusal)
+            return
         fatal = isinstance(refusal, FatalCommandError)
         reply = wire.error(refusal) if str(refusal) else b""
         if type(reply) is Held:
@@ -300,6 +308,19 @@ class FaktoryProtocol(LineReceiver):
             self._reply(reply)
         if fatal:
             self._close_after_replies()
+
+    def _refuse_later(self, refusal: WrongPassword) -> None:
+        """Answer a wrong password after a while; whatever else the client sends is not looked at."""
+        self._closing = True
+        self._end_handshake()
+        self.factory.slowed.add(self)
+        self._deadline = self.factory.reactor.callLater(refusal.delay_seconds, self._refuse_late, wire.error(refusal))
+
+    def _refuse_late(self, reply: bytes) -> None:
+        self._deadline = None
+        self.factory.slowed.discard(self)
+        self._reply(reply)
+        self._finish_closing()
 
     # -- replies out ---------------------------------------------------------------------------------------------
 
@@ -425,36 +446,8 @@ class FaktoryProtocol(LineReceiver):
             self.transport.resumeProducing()
 
 
-def _peer(transport: Any) -> str:
-    """Where a connection comes from: ``host:port``, or what its kind of address is called."""
-    peer = transport.getPeer()
-    return f"{peer.host}:{peer.port}" if hasattr(peer, "port") else str(getattr(peer, "name", None) or "a Unix socket")
-
-
 def _hold_nothing(recipient: Recipient, reply: bytes) -> int:  # noqa: ARG001 - nobody is there
     return 0
-
-
-def _tune(sock: socket.socket) -> None:
-    """Send replies without delay, and notice in about a minute when the other machine is gone without a word."""
-    if sock.family not in (socket.AF_INET, socket.AF_INET6):
-        return
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for name, value in (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3)):
-        if hasattr(socket, name):
-            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
-
-
-def _plain_socket(transport: Any) -> socket.socket | None:
-    """The socket of a TCP connection that nothing encrypts, else None.
-
-    What wraps a transport passes questions for its attributes on; only the transport has the socket itself.
-    """
-    if ITCPTransport.providedBy(transport) and not ISSLTransport.providedBy(transport):
-        found: socket.socket | None = vars(transport).get("socket")
-        return found
-    return None
 
 
 class FaktoryFactory(Factory):
@@ -482,10 +475,15 @@ class FaktoryFactory(Factory):
         self.max_line_bytes = max_line_bytes
         self.max_connections = max_connections
         self.connections: set[FaktoryProtocol] = set()
+        self.slowed: set[FaktoryProtocol] = set()  # whose wrong password will be answered later
 
     def refuses_connections(self) -> bool:
         """Whether there are as many connections as may be."""
         return len(self.connections) >= self.max_connections
+
+    def may_slow_down(self) -> bool:
+        """Whether one more connection may be kept open only to answer it later: a tenth of them may be."""
+        return len(self.slowed) * 10 < self.max_connections
 
     def abort_connections(self) -> None:
         """Cut all connections; replies not sent are not sent."""

@@ -17,6 +17,7 @@ from functools import cached_property
 from typing import Any, Literal, Protocol
 
 from faktory_tw import __version__
+from faktory_tw.attempts import Attempts
 from faktory_tw.config import Settings
 from faktory_tw.config.keys import MIB
 from faktory_tw.core.manager import Clock, JobManager
@@ -102,6 +103,8 @@ class Server:
         self.connections = 0
         self.accepted_connections = 0
         self.refused_connections: defaultdict[str, int] = defaultdict(int)  # by reason
+        self.attempts = Attempts(clock.monotonic, "the command port")
+        self.web_attempts = Attempts(clock.monotonic, "the web UI")
         self.commands: defaultdict[bytes, int] = defaultdict(int)  # by verb, those refused included
         self.refused_commands: defaultdict[bytes, int] = defaultdict(int)
         self.unknown_commands = 0
@@ -152,6 +155,11 @@ class Server:
     def started_at(self) -> float:
         """When the server was started, in monotonic seconds."""
         return self._started_at
+
+    @property
+    def asks_for_web_password(self) -> bool:
+        """Whether the web UI has a password."""
+        return self.password is not None or self.web_password is not None
 
     def web_role(self, password: bytes) -> Literal["operator", "reader"] | None:
         """What somebody with this password may do in the web UI; None: nothing, the password is wrong.

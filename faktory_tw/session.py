@@ -29,7 +29,7 @@ from faktory_tw.features.cancel import Cancel
 from faktory_tw.features.mutate import Mutation
 from faktory_tw.features.tracking import Tracking
 from faktory_tw.server import Server, password_hash
-from faktory_tw.wire import ACKNOWLEDGED, NULL, OK, CommandError, FatalCommandError, Held, bulk, error
+from faktory_tw.wire import ACKNOWLEDGED, NULL, OK, CommandError, FatalCommandError, Held, WrongPassword, bulk, error
 
 _BULK_SLICE = 1024  # jobs of one PUSHB handled in one turn of the reactor
 _BULK_SLICE_BYTES = 131_072  # of the args of those with a custom
@@ -88,18 +88,32 @@ class Session:
     """The conversation of one connection.
 
     ``answer(reply, reservation)`` is called for replies that come later; ``reservation`` is the job it carries, or
-    None. It returns False when the client is gone.
+    None. It returns False when the client is gone. ``host()`` tells, at HELLO, where the client is.
     """
 
-    __slots__ = ("server", "execute", "worker", "wid", "reservation", "_answer", "_waiter", "_challenge", "_long_verb")
+    __slots__ = (
+        "server",
+        "execute",
+        "worker",
+        "wid",
+        "reservation",
+        "_answer",
+        "_host",
+        "_waiter",
+        "_challenge",
+        "_long_verb",
+    )
 
-    def __init__(self, server: Server, answer: Callable[[bytes, Reservation | None], bool]) -> None:
+    def __init__(
+        self, server: Server, answer: Callable[[bytes, Reservation | None], bool], host: Callable[[], str] = str
+    ) -> None:
         self.server = server
         self.execute: Callable[[bytes], bytes | None] = self._hello
         self.worker: Worker | None = None
         self.wid = ""
         self.reservation: Reservation | None = None  # the job that the reply just returned carries
         self._answer = answer
+        self._host = host
         self._waiter: Waiter | None = None
         self._challenge = server.challenge()
         self._long_verb = b""  # the last command that was not answered at once
@@ -125,13 +139,7 @@ class Session:
         except ValueError:
             raise FatalCommandError("") from None
         if self.server.password is not None:
-            iterated = (hello.v or 0) >= 2
-            expected = (
-                self._challenge.expected if iterated else password_hash(self.server.password, self._challenge.salt, 1)
-            )
-            if not hmac.compare_digest(expected.encode(), (hello.pwdhash or "").encode()):
-                self.server.refused_connections["password"] += 1
-                raise FatalCommandError("Invalid password")
+            self._check_password(self.server.password, hello)
         self.server.connections += 1
         self.server.accepted_connections += 1
         self.execute = self._command
@@ -144,6 +152,18 @@ class Session:
             )
         return OK
 
+    def _check_password(self, password: str, hello: _Hello) -> None:
+        server, host = self.server, self._host()
+        if not server.attempts.admits(host):
+            server.refused_connections["throttled"] += 1
+            raise FatalCommandError("too many wrong passwords from this address, try again in some seconds")
+        iterated = (hello.v or 0) >= 2
+        expected = self._challenge.expected if iterated else password_hash(password, self._challenge.salt, 1)
+        if not hmac.compare_digest(expected.encode(), (hello.pwdhash or "").encode()):
+            server.refused_connections["password"] += 1
+            raise WrongPassword(server.attempts.failed(host))
+        server.attempts.succeeded(host)
+
     def leave(self) -> None:
         """The connection is gone."""
         if self._waiter is not None:
@@ -151,7 +171,7 @@ class Session:
             self._waiter = None
         if self.greeted:
             self.server.connections -= 1
-        self.execute, self._answer = _gone, _nobody
+        self.execute, self._answer, self._host = _gone, _nobody, str
         if self.worker is not None:
             worker, self.worker = self.worker, None
             self.server.manager.disconnect_worker(worker)

@@ -1,4 +1,4 @@
-"""The bytes of replies, and the two kinds of refusal.
+"""The bytes of replies, and the kinds of refusal.
 
 Every reply is built here, whole, so that the transport can send it with one write: some clients read a reply with a
 single ``read``. The module knows nothing of commands, jobs or sockets.
@@ -39,6 +39,14 @@ class CommandError(Exception):
 
 class FatalCommandError(CommandError):
     """A refusal after which the connection is closed. An empty message closes it without a reply."""
+
+
+class WrongPassword(FatalCommandError):
+    """A password that is wrong; the refusal is to be sent after ``delay_seconds``."""
+
+    def __init__(self, delay_seconds: float) -> None:
+        super().__init__("Invalid password")
+        self.delay_seconds = delay_seconds
 
 
 def bulk(body: bytes) -> bytes:

@@ -28,6 +28,7 @@ from .answers import Answer, Page, Redirect, Refusal
 from .gate import errors, security
 from .gate.connections import BoundedRequest, BoundedSite
 from .gate.fields import FORM_BYTES
+from .gate.passwords import WrongPassword, pause, verdict_on
 from .gate.prefix import location, prefix_of, without_prefix
 from .routes import Role, Route
 from .site import Coiterate, InThread, WebUI
@@ -122,7 +123,7 @@ class Gate:
     def most_body_bytes(self, request: Any) -> int:
         """How long a body is read: who may push jobs may send one that is as long as a job may be."""
         server = self._ui.server
-        return server.max_line_bytes if server.web_role(request.getPassword()) == "operator" else FORM_BYTES
+        return server.max_line_bytes if verdict_on(server, request).role == Role.OPERATOR else FORM_BYTES
 
     # -- answers -------------------------------------------------------------------------------------------------
 
@@ -132,6 +133,8 @@ class Gate:
         if refusal is None:
             _log.failure("A page failed: {path}", path=visit.path)
             refusal = Refusal(500, visit.gettext(errors.FAILED))
+        if isinstance(refusal, WrongPassword) and refusal.delay_seconds:
+            await pause(visit.request, refusal.delay_seconds)
         if visit.changes and refusal.status in _UNSAFE_STATUS:
             self._ui.audit.refused(visit, refusal.status, refusal.sentence)
         try:

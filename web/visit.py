@@ -20,6 +20,7 @@ from faktory_tw.wire import CommandError
 from .answers import Refusal
 from .gate import forgery
 from .gate.fields import MOST_FIELDS, Fields, TooManyFields, parse_fields
+from .gate.passwords import address_of
 from .gate.security import FOR_READING_ONLY
 from .look.assets import assets
 from .look.languages import PLAIN_ENGLISH, Choice, Language
@@ -118,8 +119,7 @@ class Visit:
     @property
     def address(self) -> str:
         """Where the connection is from, which may be a proxy."""
-        peer: Any = self.request.getClientAddress()
-        return str(getattr(peer, "host", None) or "-")
+        return address_of(self.request)
 
     @property
     def secure(self) -> bool:

@@ -18,10 +18,12 @@ from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel
 from twisted.web.server import Request, Site
 
+from .fields import FORM_BYTES
 from .security import HEADERS
 
 if TYPE_CHECKING:
     from ..site import WebUI
+    from .passwords import Verdict
 
 MOST_CONNECTIONS = 500
 IDLE_SECONDS = 60  # between two requests, or two pieces of one
@@ -58,9 +60,12 @@ class BoundedRequest(Request):
     too_long = False
     left = False  # the client has gone
     prefix = ""
+    verdict: Verdict | None = None  # who asks, once that was found out
 
     def gotLength(self, length: int | None) -> None:
-        self._most = self.channel.site.most_body_bytes(self)
+        # Who asks makes a difference only to what is long, so that nobody's password is looked at without need.
+        is_short = length is not None and length <= FORM_BYTES
+        self._most = FORM_BYTES if is_short else self.channel.site.most_body_bytes(self)
         self._received = 0
         super().gotLength(length if length is None or length <= self._most else 0)
         if length is not None and length > self._most:

@@ -9,6 +9,7 @@ from ..look.languages import gettext_noop
 from ..routes import Role, Route
 from . import forgery
 from .fields import FORM_TYPE, JSON_TYPE, media_type
+from .passwords import Throttled, WrongPassword, verdict_on
 
 if TYPE_CHECKING:
     from ..visit import Visit
@@ -33,7 +34,6 @@ NOT_UNDER_THIS_NAME = (
 )
 STRICT_TRANSPORT = "max-age=2592000"  # thirty days: who turns HTTPS off again is not locked out for a year
 
-_ROLES = {"operator": Role.OPERATOR, "reader": Role.READER}
 _LOCAL = ("localhost", "127.0.0.1", "[::1]")
 
 
@@ -42,14 +42,19 @@ def recognize(visit: Visit, route: Route | None) -> None:
     is_for_everybody = route is not None and route.role == Role.NOBODY
     if not is_for_everybody and _is_open(visit) and forgery.may_be_rebound(visit.request):
         raise Refusal(403, NOT_UNDER_THIS_NAME)
-    visit.role = _ROLES.get(visit.server.web_role(visit.request.getPassword()) or "", Role.NOBODY)
-    if visit.role >= Role.READER or is_for_everybody:
+    if is_for_everybody and not visit.changes:
+        return  # and a password that is sent all the same is not looked at
+    verdict = verdict_on(visit.server, visit.request)
+    visit.role = verdict.role
+    if visit.role >= Role.READER:
         return
+    if verdict.throttled:
+        raise Throttled
     if visit.header("Authorization"):
         sentence = "The password is wrong. Any user name will do."
     else:
         sentence = "A password is needed. Any user name will do."
-    raise Refusal(401, sentence, WWW_Authenticate='Basic realm="Faktory", charset="UTF-8"')
+    raise WrongPassword(sentence, verdict.delay_seconds, WWW_Authenticate='Basic realm="Faktory", charset="UTF-8"')
 
 
 def check_role(visit: Visit, route: Route) -> None:

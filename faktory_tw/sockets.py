@@ -1,0 +1,41 @@
+"""What a connection is on: the socket below a transport, and the address at its other end."""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+from twisted.internet.interfaces import ISSLTransport, ITCPTransport
+
+
+def host_of(transport: Any) -> str:
+    """The address that a connection comes from; all that come by Unix sockets are one."""
+    return str(getattr(transport.getPeer(), "host", None) or "a Unix socket")
+
+
+def peer_of(transport: Any) -> str:
+    """Where a connection comes from: ``host:port``, or what its kind of address is called."""
+    peer = transport.getPeer()
+    return f"{peer.host}:{peer.port}" if hasattr(peer, "port") else str(getattr(peer, "name", None) or "a Unix socket")
+
+
+def tune(sock: socket.socket) -> None:
+    """Send replies without delay, and notice in about a minute when the other machine is gone without a word."""
+    if sock.family not in (socket.AF_INET, socket.AF_INET6):
+        return
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3)):
+        if hasattr(socket, name):
+            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+
+
+def plain_socket(transport: Any) -> socket.socket | None:
+    """The socket of a TCP connection that nothing encrypts, else None.
+
+    What wraps a transport passes questions for its attributes on; only the transport has the socket itself.
+    """
+    if ITCPTransport.providedBy(transport) and not ISSLTransport.providedBy(transport):
+        found: socket.socket | None = vars(transport).get("socket")
+        return found
+    return None
