@@ -123,6 +123,10 @@ setup(
             "mypy-zope>=1.0.8",
             # Which package may import which.
             "import-linter>=2.5",
+            # What looks dangerous in the code; 1.7.5 is the first for Python 3.12.
+            "bandit[toml]>=1.7.5",
+            # Which of the packages that are installed have known vulnerabilities.
+            "pip-audit>=2.7",
         ],
     },
 )
