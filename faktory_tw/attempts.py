@@ -127,9 +127,7 @@ class Attempts:
             self._tell_more(self._to_tell.popleft()[1], now)
         if self._unnamed and now - self._lines_from >= LOG_SECONDS:
             count, self._unnamed = self._unnamed, 0
-            self._say(
-                f"{count} more wrong passwords at {self._door}, from addresses that are too many to name", None, now
-            )
+            self._say(f"{_more(count)} at {self._door}, from addresses that are too many to name", None, now)
         for _ in range(_MOST_REMOVED):
             oldest = next(iter(self._records.values()), None)
             if oldest is None or oldest.at + _FORGOTTEN_SECONDS > now:
@@ -158,7 +156,7 @@ class Attempts:
         count, record.untold = record.untold, 0
         if not count:
             record.told = False
-        elif self._say(f"{count} more wrong passwords at {self._door} from {address}", address, now):
+        elif self._say(f"{_more(count)} at {self._door} from {address}", address, now):
             self._to_tell.append((now + LOG_SECONDS, address))
         else:
             record.told = False
@@ -181,6 +179,10 @@ def _delay(count: float) -> float:
         return 0.0
     delay: float = FIRST_DELAY_SECONDS * 2 ** (count - FREE - 1)
     return min(max(delay, FIRST_DELAY_SECONDS), MOST_DELAY_SECONDS)
+
+
+def _more(count: int) -> str:
+    return "1 more wrong password" if count == 1 else f"{count} more wrong passwords"
 
 
 def _remember(table: OrderedDict[str, _T], key: str, value: _T) -> None:

@@ -27,9 +27,11 @@ from tests.planted import (
     tracking,
 )
 from tests.planted import backups, committer, core, damage, features, operations, storage
+from tests.planted import access, backups, committer, core, features, operations, storage
 from tests.planted.fault import Area, Fault
 
 AREAS: Mapping[str, Area] = {
+    "access": access.AREA,
     "core": core.AREA,
     "storage": storage.AREA,
     "damage": damage.AREA,

@@ -46,7 +46,7 @@ def recognize(visit: Visit, route: Route | None) -> None:
         return  # and a password that is sent all the same is not looked at
     verdict = verdict_on(visit.server, visit.request)
     visit.role = verdict.role
-    if visit.role >= Role.READER:
+    if visit.role >= Role.READER or is_for_everybody:
         return
     if verdict.throttled:
         raise Throttled
