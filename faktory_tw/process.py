@@ -30,6 +30,14 @@ def raise_file_limit() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
+def restrict_umask() -> None:
+    """Let nobody else write to files that are made: the log, the pid file of twistd, directories above the data.
+
+    What holds jobs or keys is made with narrower modes of its own. A narrower mask that was given stays.
+    """
+    os.umask(os.umask(0o077) | 0o022)
+
+
 def tune_interpreter() -> None:
     """The writing thread waits for the interpreter's lock as long as the reactor is busy; let it wait less."""
     sys.setswitchinterval(0.001)

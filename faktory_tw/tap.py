@@ -136,6 +136,7 @@ def makeService(options: Options) -> IService:
     settings = options.settings
     launcher: Any = options.parent
     process.refuse_unwritable_pidfile(launcher or {})
+    process.restrict_umask()
     logs = Logs(settings.log_level, settings.log_format, launcher)
     log = logs.logger("faktory_tw")
 

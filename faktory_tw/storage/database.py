@@ -84,7 +84,7 @@ class Reserve:
         try:
             if free_bytes(self._path.parent) < 2 * RESERVE_BYTES:
                 return
-            with open(self._path, "wb") as file:
+            with open(self._path, "wb", opener=_for_nobody_else) as file:
                 _allocate(file, RESERVE_BYTES)
             self.held = True
         except OSError:  # no room, a quota, a limit: the server runs without
@@ -95,6 +95,10 @@ class Reserve:
         held, self.held = self.held, False
         self._path.unlink(missing_ok=True)
         return held
+
+
+def _for_nobody_else(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_CLOEXEC, 0o600)
 
 
 def _allocate(file: BinaryIO, size: int) -> None:

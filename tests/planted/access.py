@@ -12,6 +12,8 @@ AREA = Area(
         "tests/unit/test_protocol_passwords.py",
         "tests/unit/test_service_passwords.py",
         "tests/unit/web/test_passwords.py",
+        "tests/unit/storage/test_database.py",
+        "tests/unit/test_tap.py",
     ),
     faults=(
         Fault("no wrong password waits", ATTEMPTS, "    if count <= FREE:", "    if True:"),
@@ -88,5 +90,13 @@ AREA = Area(
             "        self._server.attempts.tick()\n",
             "",
         ),
+        # -- files -----------------------------------------------------------------------------------------------------
+        Fault(
+            "others can read the reserve",
+            "storage/database.py",
+            'open(self._path, "wb", opener=_for_nobody_else)',
+            'open(self._path, "wb")',
+        ),
+        Fault("others may write to what is made", "process.py", "os.umask(os.umask(0o077) | 0o022)", "os.umask(0)"),
     ),
 )

@@ -16,7 +16,7 @@ from twisted.internet.testing import MemoryReactor
 from twisted.plugin import getPlugins
 from twisted.python import usage
 
-from faktory_tw import __version__
+from faktory_tw import __version__, process
 from faktory_tw.config import ConfigError
 from faktory_tw.service import FaktoryService
 from faktory_tw.tap import Options, endpoint_description, makeService
@@ -268,3 +268,13 @@ def test_the_plugin_imports_nothing_of_the_server(monkeypatch: pytest.MonkeyPatc
     exec(compile(path.read_text("utf-8"), str(path), "exec"), names)  # noqa: S102 - as twistd does for its list
     assert names["faktory"].description
     assert not [name for name in sys.modules if name.split(".")[0] in ("faktory_tw", "web")]
+
+
+@pytest.mark.parametrize(("given", "left"), [(0o000, 0o022), (0o002, 0o022), (0o077, 0o077), (0o027, 0o027)])
+def test_nobody_else_may_write_to_what_the_process_makes(given: int, left: int) -> None:
+    before = os.umask(given)
+    try:
+        process.restrict_umask()
+    finally:
+        found = os.umask(before)
+    assert found == left

@@ -195,6 +195,16 @@ def disk(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 
 
 @pytest.mark.usefixtures("disk")
+def test_the_reserve_is_for_nobody_else(tmp_path: Path) -> None:
+    mask = os.umask(0)
+    try:
+        Reserve(tmp_path)
+    finally:
+        os.umask(mask)
+    assert stat.S_IMODE((tmp_path / "reserve").stat().st_mode) == 0o600
+
+
+@pytest.mark.usefixtures("disk")
 def test_the_reserve_takes_its_space_and_gives_it_once(tmp_path: Path) -> None:
     reserve = Reserve(tmp_path)
     assert (tmp_path / "reserve").stat().st_blocks * 512 >= database.RESERVE_BYTES
