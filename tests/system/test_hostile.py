@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 import urllib.request
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from faktory_tw.attempts import FREE, MOST_WAITING
 from tests.system.conftest import MakeServer
 from tests.system.fwp import Client, ServerError
 from tests.system.hostile import KINDS, PASSWORD, notice
-from tests.system.server import Server, eventually
+from tests.system.server import ACCEPTING, Server, eventually
 
 CONNECTIONS = 60
 SECONDS = 4.0  # twice the time that a handshake may take
@@ -82,3 +83,21 @@ def test_after_some_wrong_passwords_the_right_one_is_still_right(locked: Server)
             Client(locked.port, password="wrong")
     with locked.client() as client:
         client.info()
+
+
+def test_behind_a_proxy_that_tells_who_comes_each_address_counts_for_itself(make_server: MakeServer) -> None:
+    server = make_server(password=PASSWORD, arguments=["-b", "haproxy:tcp:0:interface=127.0.0.1"])
+    ports = eventually(
+        lambda: set(map(int, re.findall(ACCEPTING, server.log()))) - {server.port}, "it has another port"
+    )
+    replies = {}
+    for host, password in [("192.0.2.1", "wrong")] * (FREE + 1) + [("192.0.2.2", PASSWORD)]:
+        with Client(min(ports), password=password, greet=False) as client:
+            client.send(f"PROXY TCP4 {host} 127.0.0.1 50000 7419")
+            try:
+                client.hello()
+                replies[host] = "OK"
+            except ServerError as refused:
+                replies[host] = str(refused)
+    assert replies == {"192.0.2.1": "ERR Invalid password", "192.0.2.2": "OK"}
+    server.wait_for_log("Wrong password at the command port from 192.0.2.1")
