@@ -34,6 +34,7 @@ from faktory_tw import wire
 from faktory_tw.committer import Committer, Outbox, Recipient
 from faktory_tw.core.manager import Reservation
 from faktory_tw.core.waiting import Waiter
+from faktory_tw.fairness import FEWEST_LINES, Shares
 from faktory_tw.server import Server
 from faktory_tw.session import MOST_BEFORE_HELLO_BYTES, Session
 from faktory_tw.sockets import host_of, peer_of, plain_socket, tune
@@ -41,7 +42,6 @@ from faktory_tw.wire import CommandError, FatalCommandError, Held, WrongPassword
 
 HANDSHAKE_SECONDS = 2.0
 PUT_BY_BYTES = 65_536
-MOST_LINES = 256  # of one connection executed before others are let in
 MOST_HELD = 1024  # replies of one connection that wait for the disk before it is no longer read
 _INTERNAL_ERROR = wire.error(CommandError("internal error"))
 _DONE = Failure(errors.ConnectionDone())
@@ -105,7 +105,7 @@ class FaktoryProtocol(LineReceiver):
             tune(self._socket)
             self._write = self._write_at_once  # type: ignore[method-assign]
         self.transport.registerProducer(self, True)
-        self._session = Session(factory.server, self._answer, self._host)
+        self._session = Session(factory.server, self._answer, lambda: host_of(self.transport))
         self._deadline = factory.reactor.callLater(HANDSHAKE_SECONDS, self._handshake_timeout)
         self._write(self._session.greeting())
 
@@ -147,9 +147,6 @@ class FaktoryProtocol(LineReceiver):
         if not self._closing:
             self._closing = True
             self._finish_closing()
-
-    def _host(self) -> str:
-        return host_of(self.transport)
 
     def condition(self) -> Condition:
         """What this connection is doing, for an operator."""
@@ -227,6 +224,7 @@ class FaktoryProtocol(LineReceiver):
         return bool(self._put_by) and self._put_by[0].rstrip(b"\r").partition(b" ")[0] == b"END"
 
     def _execute_lines(self, lines: list[bytes]) -> None:
+        most = FEWEST_LINES
         for number, line in enumerate(lines, 1):
             self.lineReceived(line)
             if self._closing:
@@ -234,17 +232,20 @@ class FaktoryProtocol(LineReceiver):
             if self._pending or self._stalled:
                 self._put_lines_by(lines[number:])
                 return
-            if number >= MOST_LINES and number < len(lines):
-                self._put_lines_by(lines[number:])
-                self._go_on_soon()
-                return
+            if number >= most and number < len(lines):
+                if most == FEWEST_LINES:
+                    most = self.factory.shares.take(len(lines))
+                if number >= most:
+                    self._put_lines_by(lines[number:])
+                    self._go_on_soon()
+                    return
         if self._too_long:
             self._refuse_long_line()
 
     def _execute_put_by(self) -> None:
         """Go on with the lines that were put by."""
         self._goes_on = False
-        left = MOST_LINES
+        left = self.factory.shares.take(len(self._put_by)) if self._put_by else 0
         while self._put_by and not (self._pending or self._stalled or self._closing):
             if not left:
                 self._go_on_soon()
@@ -475,6 +476,7 @@ class FaktoryFactory(Factory):
         self.max_line_bytes = max_line_bytes
         self.max_connections = max_connections
         self.connections: set[FaktoryProtocol] = set()
+        self.shares = Shares(reactor.callLater)
         self.slowed: set[FaktoryProtocol] = set()  # whose wrong password will be answered later
 
     def refuses_connections(self) -> bool:

@@ -14,6 +14,7 @@ AREA = Area(
         "tests/unit/web/test_passwords.py",
         "tests/unit/storage/test_database.py",
         "tests/unit/test_tap.py",
+        "tests/unit/test_protocol_backpressure.py",
     ),
     faults=(
         Fault("no wrong password waits", ATTEMPTS, "    if count <= FREE:", "    if True:"),
@@ -98,5 +99,24 @@ AREA = Area(
             'open(self._path, "wb")',
         ),
         Fault("others may write to what is made", "process.py", "os.umask(os.umask(0o077) | 0o022)", "os.umask(0)"),
+        # -- the lines of a turn -----------------------------------------------------------------------------------
+        Fault(
+            "the first of many have as much of a turn as one alone",
+            "fairness.py",
+            "self._share if self._given < TURN_LINES else FEWEST_LINES",
+            "self._share",
+        ),
+        Fault(
+            "shares are not equal",
+            "fairness.py",
+            "min(max(TURN_LINES // self._asked, FEWEST_LINES), MOST_LINES)",
+            "MOST_LINES",
+        ),
+        Fault(
+            "turns have no end",
+            "fairness.py",
+            "            self._call_later(0, self._end_turn)\n",
+            "            pass\n",
+        ),
     ),
 )
