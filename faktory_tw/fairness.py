@@ -1,39 +1,54 @@
-"""How many lines of one connection are executed before others are let in.
+"""Turns for connections that send many lines at a time, so that one with a single command need not wait for all of them.
 
-A connection that sends many lines at a time has MOST_LINES of them executed in one turn of the reactor when it is alone
-with that. When thousands do so, a turn would take the longer the more they are, and somebody with a single command would
-wait for all of them. So they share the lines of a turn: as many did so in the last one, so many times less each has.
+Alone, such a connection has MOST_LINES executed, then others are let in, and so on. When there are several, those that
+have more to do stand in a line: in a turn of the reactor they have their turns one after the other until TURN_SECONDS
+are over, and the rest is for the next one. Lines are counted because most commands cost some microseconds, and time is
+looked at because some cost a hundred times that.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-MOST_LINES = 256  # of one connection in one turn
-FEWEST_LINES = 4  # so many everybody has, and needs not ask for
-TURN_LINES = 2048  # of all that ask, about: some 30 ms of PUSHes
+MOST_LINES = 256  # of one connection executed before others are let in
+FEWEST_LINES = 2  # so many are executed of what has just come when others stand in the line
+TURN_SECONDS = 0.02
 
 
-class Shares:
-    """The lines of one turn. ``call_later(0, call)`` calls something in the next one."""
+class Turns:
+    """The line. ``call_later(0, call)`` calls something in the next turn; ``monotonic`` tells the time in seconds.
 
-    def __init__(self, call_later: Callable[[float, Callable[[], None]], Any]) -> None:
+    ``most_lines`` is how many lines of what has just come may be executed before standing in the line.
+    """
+
+    def __init__(self, call_later: Callable[[float, Callable[[], None]], Any], monotonic: Callable[[], float]) -> None:
+        self.most_lines = MOST_LINES
         self._call_later = call_later
-        self._share = MOST_LINES
-        self._asked = 0  # connections that asked in this turn
-        self._given = 0  # lines
+        self._monotonic = monotonic
+        self._waiting: deque[Callable[[], None]] = deque()
 
-    def take(self, lines: int) -> int:
-        """How many of so many lines a connection may have executed now."""
-        if not self._asked:
-            self._call_later(0, self._end_turn)
-        self._asked += 1
-        share = self._share if self._given < TURN_LINES else FEWEST_LINES
-        taken = min(share, lines)
-        self._given += taken
-        return taken
+    def wait(self, go_on: Callable[[], None]) -> None:
+        """Stand in the line, once. ``go_on`` executes some lines, and may stand in the line again."""
+        if not self._waiting:
+            self.most_lines = FEWEST_LINES
+            self._call_later(0, self._take_turns)
+        self._waiting.append(go_on)
 
-    def _end_turn(self) -> None:
-        self._share = min(max(TURN_LINES // self._asked, FEWEST_LINES), MOST_LINES)
-        self._asked = self._given = 0
+    def _take_turns(self) -> None:
+        waiting, self._waiting = self._waiting, deque()
+        until = self._monotonic() + TURN_SECONDS
+        try:
+            while waiting:
+                waiting.popleft()()
+                if self._monotonic() >= until:
+                    break
+        finally:
+            again, self._waiting = self._waiting, waiting
+            scheduled = bool(again)
+            self._waiting.extend(again)
+            if not self._waiting:
+                self.most_lines = MOST_LINES
+            elif not scheduled:
+                self._call_later(0, self._take_turns)

@@ -34,7 +34,7 @@ from faktory_tw import wire
 from faktory_tw.committer import Committer, Outbox, Recipient
 from faktory_tw.core.manager import Reservation
 from faktory_tw.core.waiting import Waiter
-from faktory_tw.fairness import FEWEST_LINES, Shares
+from faktory_tw.fairness import FEWEST_LINES, MOST_LINES, Turns
 from faktory_tw.server import Server
 from faktory_tw.session import MOST_BEFORE_HELLO_BYTES, Session
 from faktory_tw.sockets import host_of, peer_of, plain_socket, tune
@@ -233,8 +233,7 @@ class FaktoryProtocol(LineReceiver):
                 self._put_lines_by(lines[number:])
                 return
             if number >= most and number < len(lines):
-                if most == FEWEST_LINES:
-                    most = self.factory.shares.take(len(lines))
+                most = self.factory.turns.most_lines
                 if number >= most:
                     self._put_lines_by(lines[number:])
                     self._go_on_soon()
@@ -245,7 +244,7 @@ class FaktoryProtocol(LineReceiver):
     def _execute_put_by(self) -> None:
         """Go on with the lines that were put by."""
         self._goes_on = False
-        left = self.factory.shares.take(len(self._put_by)) if self._put_by else 0
+        left = MOST_LINES
         while self._put_by and not (self._pending or self._stalled or self._closing):
             if not left:
                 self._go_on_soon()
@@ -267,7 +266,7 @@ class FaktoryProtocol(LineReceiver):
         """Let others in, then go on with the lines that were put by."""
         if not self._goes_on:
             self._goes_on = True
-            self.factory.reactor.callLater(0, self._execute_put_by)
+            self.factory.turns.wait(self._execute_put_by)
 
     def lineReceived(self, line: bytes) -> None:
         if line.endswith(b"\r"):
@@ -476,7 +475,7 @@ class FaktoryFactory(Factory):
         self.max_line_bytes = max_line_bytes
         self.max_connections = max_connections
         self.connections: set[FaktoryProtocol] = set()
-        self.shares = Shares(reactor.callLater)
+        self.turns = Turns(reactor.callLater, server.clock.monotonic)
         self.slowed: set[FaktoryProtocol] = set()  # whose wrong password will be answered later
 
     def refuses_connections(self) -> bool:

@@ -14,7 +14,7 @@ AREA = Area(
         "tests/unit/web/test_passwords.py",
         "tests/unit/storage/test_database.py",
         "tests/unit/test_tap.py",
-        "tests/unit/test_protocol_backpressure.py",
+        "tests/unit/test_protocol_turns.py",
     ),
     faults=(
         Fault("no wrong password waits", ATTEMPTS, "    if count <= FREE:", "    if True:"),
@@ -101,22 +101,25 @@ AREA = Area(
         Fault("others may write to what is made", "process.py", "os.umask(os.umask(0o077) | 0o022)", "os.umask(0)"),
         # -- the lines of a turn -----------------------------------------------------------------------------------
         Fault(
-            "the first of many have as much of a turn as one alone",
-            "fairness.py",
-            "self._share if self._given < TURN_LINES else FEWEST_LINES",
-            "self._share",
+            "a turn has no end", "fairness.py", "            if self._monotonic() >= until:", "            if False:"
         ),
         Fault(
-            "shares are not equal",
+            "those who have just come have their turn first",
             "fairness.py",
-            "min(max(TURN_LINES // self._asked, FEWEST_LINES), MOST_LINES)",
-            "MOST_LINES",
+            "            self.most_lines = FEWEST_LINES\n",
+            "",
         ),
         Fault(
-            "turns have no end",
+            "the line is taken for full when it is empty again",
             "fairness.py",
-            "            self._call_later(0, self._end_turn)\n",
-            "            pass\n",
+            "                self.most_lines = MOST_LINES\n",
+            "                pass\n",
+        ),
+        Fault(
+            "who stood in the line before goes behind the others",
+            "fairness.py",
+            "again, self._waiting = self._waiting, waiting",
+            "again, self._waiting = waiting, self._waiting",
         ),
     ),
 )

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
-
-from faktory_tw.fairness import FEWEST_LINES, MOST_LINES, TURN_LINES
+from faktory_tw.fairness import MOST_LINES
 from faktory_tw.protocol import MOST_HELD, PUT_BY_BYTES
 from tests.unit.house import House, job
 from tests.unit.test_protocol_replies import LATENCY_A, LATENCY_B, NOTHING, OK
@@ -114,38 +112,3 @@ def test_thousands_of_commands_in_one_read_let_others_in_between(house: House) -
     assert len(client.heard_writes()) == MOST_LINES
     house.reactor.turn()
     assert len(client.heard_writes()) == MOST_LINES
-
-
-def executed_in_a_turn(house: House, connections: int, lines: int) -> list[int]:
-    """Have so many connections send so many lines each, and return how many were executed, turn by turn."""
-    clients = [house.connect() for _ in range(connections)]
-    counts = [house.server.command_count]
-    for client in clients:
-        client.say(*[b"QUEUE LATENCY a"] * lines)
-    while counts[-1] < connections * lines:
-        counts.append(house.server.command_count)
-        house.reactor.turn()
-    assert [client.heard().count(b'{"a":0}') for client in clients] == [lines] * connections
-    return [after - before for before, after in itertools.pairwise(counts)]
-
-
-def test_connections_that_send_many_lines_share_a_turn(house: House) -> None:
-    turns = executed_in_a_turn(house, 100, 200)
-    assert max(turns) <= TURN_LINES + MOST_LINES + 100 * FEWEST_LINES
-    assert sum(turns) == 100 * 200
-
-
-def test_one_connection_that_sends_many_lines_has_them_executed_in_few_turns(house: House) -> None:
-    assert max(executed_in_a_turn(house, 1, 10 * MOST_LINES)) == MOST_LINES
-
-
-def test_those_that_send_many_lines_have_equal_shares(house: House) -> None:
-    clients = [house.connect() for _ in range(16)]
-    for client in clients:
-        client.say(*[b"QUEUE LATENCY a"] * 3000)
-    for _ in range(2):
-        house.reactor.turn()
-    for client in clients:
-        client.heard()
-    house.reactor.turn()
-    assert {client.heard().count(b'{"a":0}') for client in clients} == {TURN_LINES // 16}
