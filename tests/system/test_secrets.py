@@ -16,6 +16,7 @@ import socket
 import stat
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from urllib.parse import quote
 
@@ -167,9 +168,13 @@ def signal_all(server: Server) -> None:
     for number, mistake in enumerate(MISTAKES, 1):
         configure(server, mistake)
         server.send_signal(signal.SIGHUP)
-        eventually(lambda n=number: server.log().count("SIGHUP: ") >= n, f"the log has mistake {number}")
+        eventually(partial(has_complained, server, number), f"the log has mistake {number}")
     configure(server, SETTINGS)
     server.send_signal(signal.SIGHUP)
+
+
+def has_complained(server: Server, times: int) -> bool:
+    return server.log().count("SIGHUP: ") >= times
 
 
 def run_console(server: Server, overheard: Overheard) -> None:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import subprocess
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-PROGRAM = Path(__file__).resolve().parents[2] / ".ci" / "audit.py"
+from tests import audit as audit_program
+
 SAFE = {"name": "twisted", "version": "24.7", "vulns": []}
 SKIPPED = {"name": "klein", "skip_reason": "Dependency not found on PyPI and could not be audited: klein (24.8)"}
 FLAWED = {
@@ -24,11 +23,8 @@ class Audit:
     """The program, and what pip-audit will say to it, service by service."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        spec = importlib.util.spec_from_file_location("audit", PROGRAM)
-        assert spec is not None
-        assert spec.loader is not None
-        self.program: Any = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(self.program)
+        self.program = audit_program
+        monkeypatch.setattr(audit_program, "ACCEPTED", {})
         self.says: dict[str, tuple[str, str]] = {}
         self.asked: list[str] = []
         monkeypatch.setattr(subprocess, "run", self._run)

@@ -1,4 +1,4 @@
-"""Ask pip-audit which of the installed packages have known vulnerabilities; the exit status is 1 if any has.
+"""``python -m tests.audit``: which of the installed packages have known vulnerabilities, as pip-audit knows; 1 if any has.
 
 pip-audit needs a service on the Internet that knows them. Where none answers, which a package index that is only a mirror
 does not either, this says so and does not fail: that a network is missing is no fault of the code. pip-audit itself would
