@@ -52,7 +52,7 @@ def write_rows(execute: Execute, batch: Batch) -> None:
     """Bring all changes of a batch into the tables, in the transaction that is open. Raises sqlite3.Error."""
     if batch.flushed:
         for table in TABLES:
-            execute(f"DELETE FROM {table}")  # nosec B608 - our own tables
+            execute(f"DELETE FROM {table}")  # nosec B608
     _many(execute, "INSERT INTO jobs VALUES ", _JOB, map(astuple, batch.jobs.values()))
     _many(execute, "INSERT OR REPLACE INTO places VALUES ", _PLACE, map(astuple, batch.places.values()))
     if batch.removed:

@@ -38,7 +38,7 @@ _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 # What the server would load: not the jobs of removed queues, which are swept away in the background.
 _COUNT = (
-    "SELECT count(*) FROM jobs"  # nosec B608 - a number of ours
+    "SELECT count(*) FROM jobs"  # nosec B608
     " LEFT JOIN places ON places.id = jobs.id LEFT JOIN queues ON queues.name = jobs.queue"
     f" WHERE coalesce(place, jobs.at IS NOT NULL) <> {int(Place.QUEUED)} OR coalesce(position, jobs.id) >= floor"
 )

@@ -184,7 +184,7 @@ class SQLiteStore:
 
     def placed(self) -> Iterator[IndexRow]:
         rows = self._rows(
-            "SELECT jobs.id, queue, priority, place, position, places.at"  # nosec B608 - a number of ours
+            "SELECT jobs.id, queue, priority, place, position, places.at"  # nosec B608
             " FROM places JOIN jobs USING (id)"
             f" UNION ALL SELECT id, queue, priority, {int(Place.SCHEDULED)}, id, at FROM jobs"
             " WHERE at IS NOT NULL AND NOT EXISTS (SELECT 1 FROM places WHERE places.id = jobs.id)"
