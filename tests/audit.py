@@ -39,9 +39,7 @@ def ask(service: str) -> tuple[dict[str, Any], str]:
     command = [sys.executable, "-m", "pip_audit", "--vulnerability-service", service, "--format", "json"]
     command += ["--skip-editable", "--progress-spinner", "off", "--timeout", "15"]
     try:
-        asked = subprocess.run(
-            command, capture_output=True, text=True, check=False, timeout=SECONDS
-        )
+        asked = subprocess.run(command, capture_output=True, text=True, check=False, timeout=SECONDS)
     except subprocess.TimeoutExpired:
         return {}, "Timeout"
     try:
