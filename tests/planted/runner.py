@@ -13,11 +13,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.planted import (
+    access,
     backups,
     batches,
     committer,
     core,
     cron,
+    damage,
     features,
     operations,
     pages,
@@ -26,8 +28,6 @@ from tests.planted import (
     throttles,
     tracking,
 )
-from tests.planted import backups, committer, core, damage, features, operations, storage
-from tests.planted import access, backups, committer, core, features, operations, storage
 from tests.planted.fault import Area, Fault
 
 AREAS: Mapping[str, Area] = {

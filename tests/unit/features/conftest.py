@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.unit.features.crontab import Tower
 from tests.unit.features.floor import Floor
 
 
@@ -16,3 +17,11 @@ def floor(tmp_path: Path) -> Iterator[Floor]:
     floor = Floor(tmp_path / "data")
     yield floor
     floor.engine.stop()
+
+
+@pytest.fixture
+def tower(tmp_path: Path) -> Iterator[Tower]:
+    """A manager with cron. It is noon."""
+    tower = Tower(tmp_path / "data")
+    yield tower
+    tower.engine.stop()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +16,10 @@ from tests.unit.features.test_admin import carry_out
 
 
 @pytest.fixture
-def tower(tmp_path: Path) -> Iterator[Tower]:
-    tower = Tower(tmp_path / "data")
+def tower(tower: Tower) -> Tower:
+    """One with two entries."""
     tower.use(entry(), entry("report", "@hourly", "Europe/Berlin", job={"queue": "low"}, paused=True))
-    yield tower
-    tower.engine.stop()
+    return tower
 
 
 def test_the_entries_are_listed(tower: Tower) -> None:
