@@ -27,11 +27,11 @@ from faktory_tw.core.workers import State
 from faktory_tw.features.cancel import Cancel
 from faktory_tw.features.changes import ACTIONS, Change
 from faktory_tw.features.cron import Cron
-from faktory_tw.features.cron_requests import MOST_CRON, ask_entry, list_entries
+from faktory_tw.features.cron.requests import MOST_CRON, ask_entry, list_entries
 from faktory_tw.features.filters import Filter
 from faktory_tw.features.search import MOST_EXAMINED, Search, Where, place_name, place_named
-from faktory_tw.features.throttle_views import as_json as throttle_json
 from faktory_tw.features.throttles import Throttles
+from faktory_tw.features.throttles.views import as_json as throttle_json
 from faktory_tw.storage.snapshot import BackupError
 from faktory_tw.storage.store import JobRow, Place
 from faktory_tw.times import rfc3339

@@ -5,10 +5,10 @@ from __future__ import annotations
 from tests.planted.fault import Area, Fault
 
 BATCHES, RECORDS, INDEX, REQUESTS = (
-    "features/batches.py",
-    "features/batch_records.py",
-    "features/batch_index.py",
-    "features/batch_requests.py",
+    "features/batches/__init__.py",
+    "features/batches/records.py",
+    "features/batches/index.py",
+    "features/batches/requests.py",
 )
 
 AREA = Area(

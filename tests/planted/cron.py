@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from tests.planted.fault import Area, Fault
 
-CRON, RECORDS, SCHEDULE, ENTRIES = "features/cron.py", "features/cron_records.py", "schedule.py", "config/cron.py"
-REQUESTS = "features/cron_requests.py"
+CRON, RECORDS, SCHEDULE, ENTRIES = (
+    "features/cron/__init__.py",
+    "features/cron/records.py",
+    "schedule.py",
+    "config/cron.py",
+)
+REQUESTS = "features/cron/requests.py"
 
 AREA = Area(
     tests=("tests/unit/features/test_cron*.py", "tests/unit/test_schedule.py", "tests/unit/config/test_cron.py"),

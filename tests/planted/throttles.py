@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.planted.fault import Area, Fault
 
 ASIDE, ADMISSION, DELIVERIES = "core/aside.py", "core/admission.py", "core/deliveries.py"
-LANES, GATES, THROTTLES = "features/lanes.py", "features/throttle_gates.py", "features/throttles.py"
+LANES, GATES, THROTTLES = "features/throttles/lanes.py", "features/throttles/gates.py", "features/throttles/__init__.py"
 
 AREA = Area(
     tests=("tests/unit/features/test_throttle*.py", "tests/unit/config/test_throttles.py"),
@@ -129,7 +129,7 @@ AREA = Area(
         ),
         Fault(
             "a job without the key is limited",
-            "features/throttle_keys.py",
+            "features/throttles/keys.py",
             'if value in (b"", b"null"):',
             'if value in (b"",):',
         ),

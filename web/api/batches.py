@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from faktory_tw.features.batch_views import BatchView
+from faktory_tw.features.batches.views import BatchView
 from faktory_tw.times import rfc3339
 
 from ..answers import Answer, NotThere

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from faktory_tw.features.cron import Cron
-from faktory_tw.features.cron_requests import MOST_CRON, list_entries, told
+from faktory_tw.features.cron.requests import MOST_CRON, list_entries, told
 
 from ..answers import Answer, NotThere
 from ..content.cron import ACTIONS, change

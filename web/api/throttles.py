@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from faktory_tw.features.throttle_views import as_json
 from faktory_tw.features.throttles import MOST_LISTED, Throttles
+from faktory_tw.features.throttles.views import as_json
 
 from ..answers import Answer
 from ..routes import Route, question

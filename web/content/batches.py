@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
-from faktory_tw.features.batch_views import BatchView
 from faktory_tw.features.batches import Batches
+from faktory_tw.features.batches.views import BatchView
 
 from . import jobs
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from faktory_tw.features.cron import Cron
-from faktory_tw.features.cron_requests import ask_entry
+from faktory_tw.features.cron.requests import ask_entry
 
 from ..visit import Visit
 

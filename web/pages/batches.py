@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 
-from faktory_tw.features.batch_views import BatchView
+from faktory_tw.features.batches.views import BatchView
 
 from ..answers import Answer, NotThere, Page, Redirect
 from ..content import batches, cursors, jobs

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import msgspec
 
 from faktory_tw.features.cron import MISSED, Cron, CronView
-from faktory_tw.features.cron_records import Run
+from faktory_tw.features.cron.records import Run
 
 from ..answers import Answer, NotThere, Page, Redirect, Refusal
 from ..content.cron import ACTIONS, change

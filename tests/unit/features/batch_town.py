@@ -9,8 +9,8 @@ from typing import Any
 
 from faktory_tw.config import Settings
 from faktory_tw.core.facts import Feature
-from faktory_tw.features.batch_views import BatchView
 from faktory_tw.features.batches import Batches
+from faktory_tw.features.batches.views import BatchView
 from faktory_tw.features.changes import change_one
 from faktory_tw.features.expiry import Expiry
 from faktory_tw.features.unique import Unique

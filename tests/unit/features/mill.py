@@ -11,8 +11,8 @@ from faktory_tw.core.manager import JobManager
 from faktory_tw.core.reservations import Reservation
 from faktory_tw.core.workers import Worker
 from faktory_tw.features.expiry import Expiry
-from faktory_tw.features.throttle_views import ThrottleView
 from faktory_tw.features.throttles import Throttles
+from faktory_tw.features.throttles.views import ThrottleView
 from faktory_tw.storage.sqlite import SQLiteStore
 from tests.unit.doubles import Client, Engine, FakeClock
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from faktory_tw.features.batch_requests import MAXIMUM_CALLBACK_BYTES, MAXIMUM_DESCRIPTION
 from faktory_tw.features.batches import new_bid
+from faktory_tw.features.batches.requests import MAXIMUM_CALLBACK_BYTES, MAXIMUM_DESCRIPTION
 from faktory_tw.wire import CommandError, Held
 from tests.unit.features.batch_town import CALLBACKS, Town, callback
 from tests.unit.house import House, Talk

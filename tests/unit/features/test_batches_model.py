@@ -12,9 +12,9 @@ from hypothesis.stateful import invariant, rule
 
 from faktory_tw.core.facts import Feature
 from faktory_tw.features import batches as batches_module
-from faktory_tw.features.batch_records import KINDS
-from faktory_tw.features.batch_views import BatchView
 from faktory_tw.features.batches import Batches
+from faktory_tw.features.batches.records import KINDS
+from faktory_tw.features.batches.views import BatchView
 from faktory_tw.features.changes import change_one, possible_actions
 from faktory_tw.features.expiry import Expiry
 from faktory_tw.storage.store import Place

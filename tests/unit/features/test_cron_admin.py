@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from faktory_tw.features.admin import Task
-from faktory_tw.features.cron_requests import MOST_CRON
+from faktory_tw.features.cron.requests import MOST_CRON
 from faktory_tw.wire import CommandError, Held
 from tests.unit.doubles import Engine
 from tests.unit.features.crontab import Tower, entry

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from faktory_tw.config.throttles import Throttle
-from faktory_tw.features.throttle_keys import LONGEST_KEY, keys_of, value_at
+from faktory_tw.features.throttles.keys import LONGEST_KEY, keys_of, value_at
 
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),

@@ -12,7 +12,7 @@ from sortedcontainers import SortedDict, SortedList
 
 from faktory_tw.core.sweeper import Sweeper
 from faktory_tw.core.timed import TimedSet
-from faktory_tw.features.batch_records import (
+from faktory_tw.features.batches.records import (
     COMPLETE,
     SETTLED,
     SUCCESS,

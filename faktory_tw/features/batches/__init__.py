@@ -34,10 +34,10 @@ from faktory_tw.core.job import Job
 from faktory_tw.core.manager import JobManager
 from faktory_tw.core.marks import Marks
 from faktory_tw.core.tasks import Clock
-from faktory_tw.features.batch_index import BatchIndex
-from faktory_tw.features.batch_records import COMPLETE, DEATH, KINDS, SUCCESS, Batch, Origin, Step
-from faktory_tw.features.batch_requests import callback_job, no_such_batch, parse_new, vetted_callbacks
-from faktory_tw.features.batch_views import BatchView, status_json, view
+from faktory_tw.features.batches.index import BatchIndex
+from faktory_tw.features.batches.records import COMPLETE, DEATH, KINDS, SUCCESS, Batch, Origin, Step
+from faktory_tw.features.batches.requests import callback_job, no_such_batch, parse_new, vetted_callbacks
+from faktory_tw.features.batches.views import BatchView, status_json, view
 from faktory_tw.storage.store import Store
 from faktory_tw.wire import ACKNOWLEDGED, CommandError, Held, bulk
 

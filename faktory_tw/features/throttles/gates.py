@@ -15,8 +15,8 @@ from faktory_tw.core.job import Job
 from faktory_tw.core.manager import JobManager
 from faktory_tw.core.reservations import Reservation
 from faktory_tw.core.tasks import Clock
-from faktory_tw.features.lanes import Lane, Throttle
-from faktory_tw.features.throttle_keys import keys_of
+from faktory_tw.features.throttles.keys import keys_of
+from faktory_tw.features.throttles.lanes import Lane, Throttle
 
 Subject = tuple[Throttle, str]
 """A throttle and the key of the lane in it."""

@@ -28,10 +28,10 @@ from faktory_tw.core.queues import Queue
 from faktory_tw.core.reservations import Reservation
 from faktory_tw.core.slices import Stride
 from faktory_tw.core.tasks import Clock
-from faktory_tw.features.lanes import Bucket, Lane, Throttle
-from faktory_tw.features.throttle_gates import Slots, Subject, ThrottleGate
-from faktory_tw.features.throttle_keys import keys_of
-from faktory_tw.features.throttle_views import LOOKED_AT, ThrottleView, throttle_view
+from faktory_tw.features.throttles.gates import Slots, Subject, ThrottleGate
+from faktory_tw.features.throttles.keys import keys_of
+from faktory_tw.features.throttles.lanes import Bucket, Lane, Throttle
+from faktory_tw.features.throttles.views import LOOKED_AT, ThrottleView, throttle_view
 from faktory_tw.storage.store import Store
 
 MOST_LISTED = 200

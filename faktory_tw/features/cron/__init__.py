@@ -29,7 +29,7 @@ from faktory_tw.config.cron import CronEntry
 from faktory_tw.core import job as jobs
 from faktory_tw.core.facts import Feature
 from faktory_tw.core.marks import pushed_marks
-from faktory_tw.features.cron_records import Record, Run, State, load_records
+from faktory_tw.features.cron.records import Record, Run, State, load_records
 from faktory_tw.features.unique import unique_key
 from faktory_tw.times import DAY_SECONDS, parse_rfc3339
 from faktory_tw.wire import CommandError

@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Raw
 
 from faktory_tw.core.job import Payload, parse_folded, parse_job
-from faktory_tw.features.batch_records import KINDS, Origin
+from faktory_tw.features.batches.records import KINDS, Origin
 from faktory_tw.wire import CommandError
 
 MAXIMUM_DESCRIPTION = 1000  # characters

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from faktory_tw.config.throttles import Throttle as Setting
 from faktory_tw.core.queues import Queue
-from faktory_tw.features.lanes import Lane, Throttle
+from faktory_tw.features.throttles.lanes import Lane, Throttle
 
 MOST_LANES = 20
 LOOKED_AT = 20_000  # lanes among which the busiest of all that are listed are looked for

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from faktory_tw.features.batch_records import COMPLETE, DEATH, KINDS, SUCCESS, Batch, Step
+from faktory_tw.features.batches.records import COMPLETE, DEATH, KINDS, SUCCESS, Batch, Step
 from faktory_tw.times import rfc3339
 
 
