@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -48,7 +49,9 @@ def hostile_job(jid: str, **fields: object) -> dict[str, object]:
 
 @pytest.fixture(scope="module")
 def server(make_server: MakeServer) -> Iterator[Server]:
-    server = make_server(arguments=["--description", f"Shop{SCRIPTS}"])
+    server = make_server(start=False, arguments=["--description", f"Shop{SCRIPTS}"])
+    _configure(server)
+    server.start()
     with server.client(wid=f"w{SCRIPTS}", hello={"hostname": f"host{SCRIPTS}", "labels": [SCRIPTS, "ok"]}) as client:
         _fill(client)
         client.beat(rss_kb=1000)
@@ -67,6 +70,29 @@ def _fill(client: Client) -> None:
     client.push(hostile_job("worked"))
     client.fetch("hostile")
     client.push(hostile_job("queued"))
+    _ask_features(client)
+
+
+def _ask_features(client: Client) -> None:
+    callback = {"jobtype": f"Callback{SCRIPTS}", "args": [SCRIPTS]}
+    new = {"description": f"Batch{SCRIPTS}", "complete": callback, "success": callback}
+    bid = client.command(f"BATCH NEW {json.dumps(new)}").value.decode()
+    asks = {"bid": bid, "track": 1, "unique_for": 3600, SCRIPTS: SCRIPTS}
+    client.push(hostile_job("asking", custom=asks))
+    jid = f"asking{SCRIPTS}"
+    client.command("TRACK SET " + json.dumps({"jid": jid, "desc": SCRIPTS, "percent": 5, "result": {SCRIPTS: SCRIPTS}}))
+
+
+def _configure(server: Server) -> None:
+    """A schedule and a throttle whose names and jobs are as hostile as settings can be."""
+    text = json.dumps(SCRIPTS.replace("\u202e", ""), ensure_ascii=False)
+    path = server.config_directory / "conf.d" / "hostile.toml"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(
+        f'[[cron]]\nname = "hostile"\nschedule = "0 0 1 1 *"\n[cron.job]\ntype = {text}\nargs = [{text}]\n'
+        f"[throttles.{text}]\njobtype = {text}\nconcurrency = 1\n",
+        encoding="utf-8",
+    )
 
 
 def nothing_happened(browser: Browser) -> None:

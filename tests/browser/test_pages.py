@@ -76,6 +76,7 @@ def test_a_page_reads_from_right_to_left_in_arabic(browser: Browser, name: str) 
     assert browser.js("return [document.documentElement.lang, document.documentElement.dir]") == ["ar", "rtl"]
     assert browser.js("return /[\u0600-\u06ff]/.test(document.querySelector('h1').innerText)") or name in (
         "queue",
+        "cron",
         "cron-entry",
         "api",
         *JOBS,
@@ -109,7 +110,7 @@ def test_a_table_fits_windows_of_any_width(browser: Browser, name: str, width: i
 def test_a_phone_shows_the_error_of_a_retry_and_what_can_be_done_to_a_queue(browser: Browser) -> None:
     browser.size(*PHONE)
     browser.open("/retries")
-    assert "Net::ReadTimeout" in browser.text("main tbody")
+    browser.until(lambda: "Net::ReadTimeout" in browser.text("main tbody"), "the error of a retry")
     browser.open("/queues")
     button = browser.button("Pause", browser.row("webhooks"))
     assert button is not None

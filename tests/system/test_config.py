@@ -99,13 +99,6 @@ def test_a_password_file_that_everybody_can_read_is_pointed_out_in_the_log(idle:
     assert "chmod" not in server.log()
 
 
-def test_what_is_not_used_yet_is_told_in_the_log(idle: Idle) -> None:
-    server = idle()
-    path = write(server, "[throttles]\nmail = { worker = 1 }\n")
-    server.start()
-    server.wait_for_log(rf"{path}:1: \[throttles\] is not used yet")
-
-
 # -- a server that refuses ---------------------------------------------------------------------------------------------
 
 

@@ -117,7 +117,7 @@ def test_a_fetch_that_waits_is_woken_by_a_limit_that_is_raised_and_a_bad_entry_c
         write(server, LIMITS.replace("concurrency = 3", "concurrency = 5"))
         two.send("FETCH bulk")
         server.send_signal(signal.SIGHUP)
-        server.wait_for_log(r"Changed: \[throttles\]")
+        server.wait_for_log(r"Changed: throttles")
         two.receive()
         assert throttles(one)["bulk"]["taken"] >= 3
         assert len(taken(one, "bulk")) + throttles(one)["bulk"]["free"] <= 2
