@@ -22,6 +22,7 @@ MAXIMUM_CALLBACK_BYTES = 65_536
 MOST_QUOTED = 100  # characters of a bid in an error
 
 _NULL = (b"", b"null", b'""')
+_NOTHING = Payload().custom  # this very object is left out when a job is encoded, an equal one is not
 _OWN = ("bid", "_bid", "_pbid", "_cb")  # of the custom of a callback: the server says these, when it fires
 _decode_custom = msgspec.json.Decoder(dict[str, Raw]).decode
 _encode = msgspec.json.Encoder().encode
@@ -76,7 +77,7 @@ def _vetted(text: bytes, vet: Callable[[Payload], None]) -> Raw:
     if bytes(payload.args) in (b"", b"null"):
         payload.args = Raw(b"[]")
     if bytes(payload.custom) == b"null":
-        payload.custom = Raw(b"")
+        payload.custom = _NOTHING
     if payload.custom:
         payload.custom = _without(payload.custom)
     vet(payload)
@@ -90,7 +91,7 @@ def _without(custom: Raw) -> Raw:
         raise CommandError("invalid JSON: custom must be an object") from None
     for name in _OWN:
         members.pop(name, None)
-    return Raw(_encode(members)) if members else Raw(b"")
+    return Raw(_encode(members)) if members else _NOTHING
 
 
 def callback_job(told: Origin, kind: int) -> Payload:

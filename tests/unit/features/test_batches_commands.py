@@ -173,3 +173,13 @@ def test_a_batch_over_the_wire(talk: Talk) -> None:
 
 def test_bare_batch_says_what_it_needs(talk: Talk) -> None:
     assert talk.say(b"BATCH").startswith(b"-ERR BATCH needs a subcommand: ")  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("custom", [None, {}, {"bid": "b-9"}, {"_bid": 1, "_pbid": [], "_cb": None}])
+def test_a_callback_that_says_nothing_of_its_own_survives_a_restart(town: Town, custom: object) -> None:
+    given = json.dumps({"jobtype": "success", "queue": CALLBACKS, "custom": custom})
+    town.ask(f'NEW {{"success":{given}}}')
+    assert town.status("b-1")["total"] == 0
+    town.engine.restart()
+    town.commit("b-1")
+    town.finish("success b-1")
