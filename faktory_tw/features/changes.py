@@ -65,7 +65,12 @@ def change_one(manager: JobManager, action: str, job_id: int, priority: int | No
     changed = _apply(manager, action, [row], start, priority)
     if not changed:
         raise CommandError("this job has left its place meanwhile; look again")
-    return row if action == "delete" else manager.read(changed)[0]
+    if action == "delete":
+        return row
+    rows = manager.read(changed)
+    if not rows:
+        raise CommandError("this job was over, and is gone: its time to expire had come")
+    return rows[0]
 
 
 def came_later(manager: JobManager, queue: str, newest: int) -> bool:

@@ -420,3 +420,14 @@ def test_admin_changes_jobs_of_a_queue_page_by_page(engine: Engine, monkeypatch:
             rows = [row for rows in engine.manager.views.page(Place.QUEUED, "a", 0, 1000) for row in rows]
             assert [jid_of(row) for row in rows] == jids[1::2] + jids[::2]
     assert engine.sizes()["dead"] == 1000
+
+
+@pytest.mark.parametrize(("action", "place"), [("retry", "retries"), ("priority", "queued")])
+def test_a_job_whose_time_to_expire_has_come_is_said_to_be_gone(engine: Engine, action: str, place: str) -> None:
+    engine.push(custom={"expires_in": 60})
+    if place == "retries":
+        engine.fail(engine.jids()[0])
+    engine.clock.advance(60)
+    with pytest.raises(CommandError, match="is gone: its time to expire had come"):
+        change_one(engine.manager, action, 1, 9)
+    assert set(engine.sizes().values()) == {0}
