@@ -44,10 +44,10 @@ class Admission:
             number = gate.aside.first(wid)
             if number is None or queue.leads(number):
                 job = self._deliveries.next_job(queue)
-                if job is None:
-                    if queue.first() is None:
-                        return None
+                if job is None and queue.first() is not None:
                     break  # it has dropped as many as one turn is good for
+                if job is None and number is None:
+                    return None  # otherwise all that led were over, and those that stand aside are next
             else:
                 job = self._recall(gate, number)
             looked += 1

@@ -329,6 +329,20 @@ def test_they_expire(make_mill: MakeMill) -> None:
     assert mill.engine.manager.queue_sizes() == {"bulk": 0}
 
 
+def test_they_go_when_all_that_led_are_over(make_mill: MakeMill) -> None:
+    mill = make_mill(TENANTS)
+    first, second, third = mill.push(tenant="a", count=3)
+    assert mill.fetch_all() == [first]
+    mill.push(tenant="b", count=2, priority=9, custom={"expires_in": 10})
+    mill.clock.advance(10)
+    mill.ack(first)
+    assert mill.fetch() == second
+    waiting = mill.wait()
+    mill.push(tenant="b", priority=9, custom={"expires_at": rfc3339(mill.clock.time())})
+    mill.ack(second)
+    assert got(waiting) == [third]
+
+
 def test_they_survive_a_crash_in_their_order(make_mill: MakeMill) -> None:
     mill, jids = standing(make_mill)
     mill.engine.commit()
