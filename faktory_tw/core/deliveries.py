@@ -5,6 +5,7 @@ Every job on its way into a queue comes through :meth:`Deliveries.enqueue`, so t
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -228,10 +229,9 @@ class Deliveries:
 
     def look_on(self) -> bool:
         """Go on looking for jobs of queues with a gate where one turn was not enough. Returns whether more is to do."""
-        tired, self._admission.tired = list(self._admission.tired), {}
-        for number, name in enumerate(tired):
-            if self._admission.tired:
-                self._admission.tired.update(dict.fromkeys(tired[number:]))
-                break
-            self._manager.serve(name)
+        left, self._admission.tired = deque(self._admission.tired), {}
+        while left and not self._admission.tired:
+            self._manager.serve(left.popleft())
+        if left:
+            self._admission.tired = {**dict.fromkeys(left), **self._admission.tired}  # the others come first then
         return bool(self._admission.tired)

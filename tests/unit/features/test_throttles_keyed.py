@@ -85,6 +85,18 @@ def test_a_fetch_looks_past_some_hundred_jobs_in_one_turn_and_the_one_that_waits
     assert turns >= 3
 
 
+def test_a_long_queue_that_is_gone_through_keeps_no_other_from_its_turn(make_mill: MakeMill) -> None:
+    mill = make_mill(EVERYWHERE)
+    mill.push("a", tenant="big", count=3000)
+    (small,) = mill.push("b", tenant="small")
+    mill.fetch("a")
+    in_vain, served = mill.wait("a"), mill.wait("b")
+    assert (mill.fetch("a"), mill.fetch("b")) == (None, None)
+    for _ in range(2):
+        assert mill.engine.manager.look_on()
+    assert (got(in_vain), got(served)) == ([], [small])
+
+
 def test_a_jobtype_is_limited_in_all_queues_together_and_other_types_go(make_mill: MakeMill) -> None:
     mill = make_mill(CHARGES)
     a, _b = mill.push("a", count=2, jobtype="Charge")
