@@ -30,14 +30,14 @@ class Admission:
         self._deliveries = deliveries
         self._cache = cache
         self._hurry = hurry  # asks for another turn
-        self.tired: dict[str, None] = {}  # queues in which enough jobs were looked at for one turn
+        self.tired: dict[str, None] = {}  # queues in which enough was looked at for one turn
 
     def next_job(self, queue: Queue, gate: Gate, wid: str) -> Job | None:
         """Take that job. Its gate is not closed. None: there is none, or it was not found in this turn."""
         if not gate.picks and not gate.aside.size:
             return self._deliveries.next_job(queue)
         if self.tired:
-            self._rest(queue)
+            self.rest(queue)
             return None
         looked = size = 0
         while looked < _MOST_LOOKED_AT and size < SLICE_BYTES:
@@ -59,10 +59,11 @@ class Admission:
                 return job
             if gate.aside.put(job, lane) <= _KEPT:
                 self._cache.put(job)
-        self._rest(queue)
+        self.rest(queue)
         return None
 
-    def _rest(self, queue: Queue) -> None:
+    def rest(self, queue: Queue) -> None:
+        """Go on with a queue in another turn."""
         self.tired[queue.name] = None
         self._hurry()
 

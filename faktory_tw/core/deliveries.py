@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from faktory_tw.core.manager import JobManager
 
 _MOST_DROPPED = 256  # jobs that are over, on the way to the next one; the rest is for the periodic duties
-_MOST_ASKED = 200  # FETCHes of workers that may have no more, on the way to one that may
+_MOST_ASKED = 200  # workers that may have no more, on the way to one that may
+_MOST_IN_VAIN = 2000  # of these, in one turn
+_LOOKED_PAST = 16  # FETCHes of workers that were asked: that takes as long as to ask one
 _WAITS_ENDED = 200  # FETCHes answered in one turn of the reactor because their time is over
 _WORKING = int(Place.WORKING)
 
@@ -41,6 +43,7 @@ class Deliveries:
         self._clock = clock
         self._waiting = Waiting()
         self._admission = Admission(self, cache, lambda: manager.hurry(0.0))
+        self._in_vain = 0  # workers that were asked in this turn and may have no more
 
     def __len__(self) -> int:
         """How many FETCHes wait."""
@@ -213,8 +216,14 @@ class Deliveries:
         """Give one job to the FETCH that has waited longest of those that may have it. False when there is none such."""
         if queue.paused or gate.shut or not len(queue):
             return False
+        if self._in_vain > _MOST_IN_VAIN:
+            self._admission.rest(queue)
+            return False
+        if gate.choosy:
+            self._in_vain += len(self._waiting.by_queue[queue.name]) // _LOOKED_PAST
         for waiter in self._waiting.first(queue.name, _MOST_ASKED if gate.choosy else 1):
             wid = waiter.worker.wid if waiter.worker is not None else ""
+            self._in_vain += gate.choosy
             if gate.closed(wid):
                 continue
             job = self._admission.next_job(queue, gate, wid)
@@ -229,7 +238,7 @@ class Deliveries:
 
     def look_on(self) -> bool:
         """Go on looking for jobs of queues with a gate where one turn was not enough. Returns whether more is to do."""
-        left, self._admission.tired = deque(self._admission.tired), {}
+        left, self._admission.tired, self._in_vain = deque(self._admission.tired), {}, 0
         while left and not self._admission.tired:
             self._manager.serve(left.popleft())
         if left:

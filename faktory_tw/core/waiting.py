@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from faktory_tw.core.manager import Reservation
 
 WAIT_SECONDS = 2.0
+_MOST_LOOKED_AT = 2000  # FETCHes, many of which may be of the same worker
 
 
 class Waiter:
@@ -69,10 +70,15 @@ class Waiting:
         return None
 
     def first(self, name: str, most: int) -> list[Waiter]:
-        """Those who have waited longest, ``most`` of them."""
+        """Those who have waited longest, ``most`` of them, and of each worker the one that has."""
         waiters = self.by_queue.get(name, ())
         running = (each for each in waiters if each.worker is None or each.worker.state is State.RUNNING)
-        return list(islice(running, most))
+        found: dict[str, Waiter] = {}
+        for waiter in islice(running, _MOST_LOOKED_AT):
+            found.setdefault("" if waiter.worker is None else waiter.worker.wid, waiter)
+            if len(found) == most:
+                break
+        return list(found.values())
 
     def take_expired(self, now: float, most: float = float("inf")) -> list[Waiter]:
         """Remove, and return, ``most`` of the waiters whose time is over; ``now`` may be infinite: of all of them."""
