@@ -41,7 +41,7 @@ class Admission:
             return None
         looked = size = 0
         while looked < _MOST_LOOKED_AT and size < SLICE_BYTES:
-            number = gate.aside.first(wid)
+            number = queue.first_aside(gate, wid)
             if number is None or queue.leads(number):
                 job = self._deliveries.next_job(queue)
                 if job is None and queue.first() is not None:

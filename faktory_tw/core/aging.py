@@ -23,6 +23,9 @@ _MOST_REMEMBERED = 100  # jobs that are or were first
 
 Lane = tuple[int, "Fifo"]
 """A priority, and its jobs."""
+Ranked = tuple[int, int]
+"""The priority of a job, and its id."""
+_NEVER = (float("inf"), 0)
 
 
 class Aging:
@@ -41,10 +44,8 @@ class Aging:
 
     def first(self, lanes: Sequence[Lane], reads: bool) -> Fifo | None:
         """The jobs of which the first one comes next; None when there are none. Without ``reads`` as far as is known."""
-        if self._moves != self._times.moves:  # a job may be first again, but with another time
-            self._moves = self._times.moves
-            self._starts.clear()
-        starts, chosen, earliest = self._starts, None, (float("inf"), 0)
+        self._forget_moved()
+        starts, chosen, earliest = self._starts, None, _NEVER
         unknown: list[Lane] = []
         for lane in lanes:
             head = lane[1].head
@@ -58,18 +59,31 @@ class Aging:
             return chosen
         if chosen is None and len(unknown) == 1:
             return unknown[0][1]
-        self._learn(unknown, reads)
+        self._learn([(priority, fifo.head[0]) for priority, fifo in unknown], reads)
         for _, fifo in unknown:
             start = starts.get(fifo.head[0])
             if start is not None and (chosen is None or start < earliest):
                 chosen, earliest = fifo, start
         return unknown[0][1] if chosen is None else chosen
 
-    def _learn(self, lanes: Sequence[Lane], reads: bool) -> None:
-        times = self._times.enqueued_at([fifo.head[0] for _, fifo in lanes], reads)
+    def earliest(self, jobs: Sequence[Ranked]) -> int:
+        """Which of some jobs comes first: the index of it."""
+        self._forget_moved()
+        if not all(job_id in self._starts for _, job_id in jobs):
+            self._learn(jobs, reads=True)
+        starts = [self._starts.get(job_id, _NEVER) for _, job_id in jobs]
+        return starts.index(min(starts))
+
+    def _forget_moved(self) -> None:
+        if self._moves != self._times.moves:  # a job may be first again, but with another time
+            self._moves = self._times.moves
+            self._starts.clear()
+
+    def _learn(self, jobs: Sequence[Ranked], reads: bool) -> None:
+        times = self._times.enqueued_at([job_id for _, job_id in jobs], reads)
         if len(self._starts) > _MOST_REMEMBERED:
             self._starts.clear()
-        for priority, fifo in lanes:
-            at = times.get(fifo.head[0])
+        for priority, job_id in jobs:
+            at = times.get(job_id)
             if at is not None:
-                self._starts[fifo.head[0]] = (at - priority * self.seconds, -priority)
+                self._starts[job_id] = (at - priority * self.seconds, -priority)

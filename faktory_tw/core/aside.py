@@ -32,6 +32,11 @@ def rank(priority: int, position: int) -> int:
     return (_HIGHEST - priority) << _BITS | position
 
 
+def priority_of(number: int) -> int:
+    """The priority of the job of a rank."""
+    return _HIGHEST - (number >> _BITS)
+
+
 class Lane:
     """What jobs wait for. ``lines`` are those who wait, by the queue in which they do."""
 
@@ -96,11 +101,27 @@ class Aside:
 
     def first(self, wid: str) -> int | None:
         """The rank of the job that a worker may have before others; None when there is none."""
-        number: int
-        for number in islice(self._ready, _MOST_PASSED):
+        return self._first_of(self._ready, wid)
+
+    def firsts(self, wid: str) -> list[int]:
+        """As :meth:`first`, but of each priority, the highest first."""
+        found = []
+        for priority in range(_HIGHEST, 0, -1) if self._ready else ():
+            ready = self._ready.irange(rank(priority, 0), rank(priority, _POSITION))
+            number = self._first_of(ready, wid)
+            if number is not None:
+                found.append(number)
+        return found
+
+    def _first_of(self, ready: Iterable[int], wid: str) -> int | None:
+        for number in islice(ready, _MOST_PASSED):
             if not self._ready[number].lane.full_for(wid):
                 return number
         return None
+
+    def id_of(self, number: int) -> int:
+        """The id of the job of a rank."""
+        return self._ids.get(number, number & _POSITION)
 
     def neighbours(self, number: int, count: int) -> list[int]:
         """The ids of a job, and of the next ones that wait for the same."""

@@ -16,7 +16,7 @@ from itertools import islice
 from sortedcontainers import SortedDict
 
 from faktory_tw.core.aging import Aging
-from faktory_tw.core.aside import Aside, Order, rank
+from faktory_tw.core.aside import Aside, Order, priority_of, rank
 from faktory_tw.core.gates import Gate
 
 _CHUNK = 4096
@@ -159,8 +159,7 @@ class Fifo:
 class Queue:
     """A named queue. ``floor`` is the first position that belongs to it and not to a removed queue of that name.
 
-    With an ``aging`` a job that has waited long enough comes before one of a higher priority; what stands aside at the
-    ``gate`` counts by its priority alone.
+    With an ``aging`` a job that has waited long enough comes before one of a higher priority.
     """
 
     __slots__ = ("name", "floor", "paused", "gate", "aging", "_lanes", "_priorities", "_order", "_by_priority")
@@ -218,11 +217,23 @@ class Queue:
 
     def leads(self, number: int) -> bool:
         """Whether the job at the head is to be fetched before one of this rank, which stands aside."""
-        for negative, fifo in self._priorities.items():
-            if fifo.head:  # what was not given back stands behind all that had their turn
-                returned = fifo.returned()
-                return rank(-negative, returned[0][0] if returned else _LAST) < number
-        return False
+        fifo = self.first()
+        if fifo is None:
+            return False
+        priority, other = next(priority for priority, lane in self._lanes if lane is fifo), priority_of(number)
+        if self.aging is not None and self.gate is not None and priority != other:
+            return self.aging.earliest([(priority, fifo.head[0]), (other, self.gate.aside.id_of(number))]) == 0
+        returned = fifo.returned()  # what was not given back stands behind all that had their turn
+        return rank(priority, returned[0][0] if returned else _LAST) < number
+
+    def first_aside(self, gate: Gate, wid: str) -> int | None:
+        """The rank of the job at the ``gate`` that a worker may have before the others there; None when there is none."""
+        if self.aging is None:
+            return gate.aside.first(wid)
+        numbers = gate.aside.firsts(wid)
+        if len(numbers) < 2:
+            return numbers[0] if numbers else None
+        return numbers[self.aging.earliest([(priority_of(number), gate.aside.id_of(number)) for number in numbers])]
 
     def order(self, priority: int) -> Fifo | Order:
         """The jobs of one priority, 1 to 9, with those that stand aside: to look at them, or to take some out."""

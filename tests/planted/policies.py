@@ -41,21 +41,21 @@ AREA = Area(
         Fault(
             "a job that is first again has its old time",
             AGING,
-            "            self._starts.clear()\n        starts,",
-            "        starts,",
+            "            self._moves = self._times.moves\n            self._starts.clear()\n",
+            "            self._moves = self._times.moves\n",
         ),
-        Fault("who looks reads the disk", AGING, "for _, fifo in lanes], reads)", "for _, fifo in lanes], True)"),
+        Fault("who looks reads the disk", AGING, "for _, job_id in jobs], reads)", "for _, job_id in jobs], True)"),
         Fault(
             "nobody reads when a job was enqueued",
             AGING,
-            "for _, fifo in lanes], reads)",
-            "for _, fifo in lanes], False)",
+            "for _, job_id in jobs], reads)",
+            "for _, job_id in jobs], False)",
         ),
         Fault(
             "first jobs are asked for again and again",
             AGING,
-            "                self._starts[fifo.head[0]] = ",
-            "                self._starts.clear()\n                self._starts[fifo.head[0]] = ",
+            "                self._starts[job_id] = ",
+            "                self._starts.clear()\n                self._starts[job_id] = ",
         ),
         Fault(
             "a new queue does not age",
