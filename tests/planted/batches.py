@@ -36,6 +36,18 @@ AREA = Area(
             "not self.hopeless and self.unsuccessful == 0",
             "not self.hopeless",
         ),
+        Fault(
+            "a callback without custom is kept as no JSON",
+            REQUESTS,
+            "payload.custom = _NOTHING",
+            'payload.custom = Raw(b"")',
+        ),
+        Fault(
+            "an open batch is dropped before its callback could be pushed",
+            BATCHES,
+            "if self.manager.refuse_pushes or self._held or self._work:",
+            "if self._work:",
+        ),
         Fault("a member that is gone is forgiven", RECORDS, "self.gone > 0 or self.spoiled", "self.spoiled"),
         Fault(
             "callbacks are fired before the commit",

@@ -328,7 +328,9 @@ class Batches(Feature):
         return bool(self._reached)
 
     def _end_open(self) -> bool:
-        """End the time of those that nobody has committed."""
+        """End the time of those that nobody has committed; not while they cannot be pushed to, or owe a callback."""
+        if self.manager.refuse_pushes or self._held or self._work:
+            return False
         before = self.clock.time() - self._open_seconds
         for _ in range(_SLICE):
             batch = self._index.next_open(before)

@@ -431,6 +431,17 @@ def test_callbacks_wait_while_the_disk_is_nearly_full(town: Town, how: str) -> N
     assert len(town.fired()) == 6
 
 
+def test_an_open_batch_is_not_dropped_while_the_disk_is_nearly_full(town: Town) -> None:
+    bid = town.new("death", "success")
+    town.push(bid, retry=0)
+    town.engine.manager.refuse_pushes = "disk nearly full"
+    town.fail(bid)
+    town.engine.pass_time(DAY)
+    town.engine.manager.refuse_pushes = ""
+    town.engine.upkeep()
+    assert town.fired() == [f"death {bid}"]
+
+
 def test_a_fetch_that_dropped_what_had_expired_gets_the_callback_of_that(town: Town) -> None:
     bid = town.new("complete")
     town.push(bid, custom={"expires_in": 60})

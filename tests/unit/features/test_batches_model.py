@@ -165,7 +165,7 @@ class Machine(Model):
         self.check_jobs()
         before = self.clock.time() - OPEN_SECONDS
         for group in self.groups.values():
-            if group.committed or group.dropped or group.touched > before:
+            if group.committed or group.dropped or group.touched > before or self.refuses:
                 continue
             if group.once:
                 group.committed = True
@@ -338,7 +338,7 @@ class Machine(Model):
         self.refuses = refuses
         self.engine.manager.refuse_pushes = "full" if refuses else ""
         self.engine.upkeep()
-        self.check_jobs()
+        self.time_passed()
 
     @rule(days=st.sampled_from([1, 181]))
     def pass_days(self, days: int) -> None:
