@@ -15,6 +15,7 @@ MAXIMUM_ERRTYPE_BYTES = 100
 MAXIMUM_MESSAGE_BYTES = 1000
 MAXIMUM_BACKTRACE_LINES = 50
 UNKNOWN = "unknown"
+GIVEN_UP = -(2**63)  # the retries that a job has which somebody wants to stop, however many it was pushed with
 _MOST_RETRIES = 2**31  # a client may push a job with any record
 
 
@@ -42,7 +43,7 @@ def next_failure(
     """
     failure = decode_failure(before)
     if failure is None:
-        failure = Failure(failed_at=rfc3339(now), retry_count=0, remaining=retry)
+        failure = Failure(failed_at=rfc3339(now), retry_count=0, remaining=0 if retry == GIVEN_UP else retry)
     else:
         failure.retry_count = min(max(failure.retry_count or 0, 0), _MOST_RETRIES) + 1
         failure.remaining = failure.remaining or 0

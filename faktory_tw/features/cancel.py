@@ -18,6 +18,7 @@ import msgspec
 from faktory_tw.core.facts import Feature
 from faktory_tw.core.hooks import Observer
 from faktory_tw.core.reservations import Reservation
+from faktory_tw.core.retry import GIVEN_UP
 from faktory_tw.core.workers import State
 from faktory_tw.wire import bulk
 
@@ -127,7 +128,8 @@ class Cancel(Feature):
     def _hold(self, reservation: Reservation, asked_at: float) -> None:
         """A job without further retries is among the dead when it fails; with ``retry`` 0 it is dropped as ever."""
         job = reservation.job
-        job.retry = min(job.retry, -1) if job.retry else 0
+        if job.retry > 0:
+            job.retry = GIVEN_UP
         self._asked[job.id] = asked_at
         self._by_wid.setdefault(reservation.wid, {})[job.id] = job.jid
         self.manager.observe(self._ends)

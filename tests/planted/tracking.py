@@ -161,10 +161,8 @@ AREA = Area(
             "        self.store.batch.enter(self.kind, _KEY.pack(job_id), None)\n",
             "",
         ),
-        Fault(
-            "a cancelled job is tried again", CANCEL, "job.retry = min(job.retry, -1) if job.retry else 0", "str(job)"
-        ),
-        Fault("a cancelled job with retry 0 is among the dead", CANCEL, " if job.retry else 0", ""),
+        Fault("a cancelled job is tried again", CANCEL, "            job.retry = GIVEN_UP", "            str(job)"),
+        Fault("a cancelled job with retry 0 is among the dead", CANCEL, "if job.retry > 0:", "if job.retry >= 0:"),
         Fault(
             "a request outlives a job that is given back",
             CANCEL,

@@ -282,3 +282,9 @@ def test_many_thousand_jobs_can_be_asked_to_stop(floor: Floor) -> None:
         floor.engine.fail(f"job-{number:06}")
     assert (len(floor.cancel), floor.engine.sizes()["dead"]) == (0, count)
     assert floor.kept("cancel") == 0
+
+
+def test_a_job_that_was_asked_to_stop_has_no_retries_remaining(working: Floor) -> None:
+    working.say(f'FAIL {{"jid":"{JID}"}}')
+    working.engine.mutate("requeue", "dead")
+    assert working.fetch()["failure"]["remaining"] == 0
