@@ -116,6 +116,37 @@ AREA = Area(
             "        self._hurry()\n",
         ),
         Fault(
+            "nobody goes when all that led are over",
+            ADMISSION,
+            "if job is None and number is None:",
+            "if job is None:",
+        ),
+        Fault(
+            "a long queue is the first again",
+            DELIVERIES,
+            "{**dict.fromkeys(left), **self._admission.tired}",
+            "{**self._admission.tired, **dict.fromkeys(left)}",
+        ),
+        Fault("all workers are asked in one turn", DELIVERIES, "            self._in_vain += gate.choosy\n", ""),
+        Fault(
+            "a worker is asked for each of its connections",
+            "core/waiting.py",
+            'found.setdefault("" if waiter.worker is None else waiter.worker.wid, waiter)',
+            "found.setdefault(str(id(waiter)), waiter)",
+        ),
+        Fault(
+            "what stands aside does not age among those that do",
+            "core/queues.py",
+            "        if self.aging is None:\n            return gate",
+            "        if True:\n            return gate",
+        ),
+        Fault(
+            "what stands aside does not age",
+            "core/queues.py",
+            "if self.aging is not None and self.gate is not None and priority != other:",
+            "if False and self.gate is not None:",
+        ),
+        Fault(
             "a tenant is never forgotten",
             THROTTLES,
             "            del throttle.lanes[lane.key]\n",
