@@ -92,7 +92,7 @@ setup(
         # cryptography. Not installed with the rest, because Twisted loads OpenSSL, twelve MiB, wherever it finds it.
         "tls": ["twisted[tls]>=24.7", "pyopenssl>=24.3"],
         "test": [
-            # The tests on two processors, or on four.
+            # The tests four at a time: most of them wait more than they work.
             "pytest-xdist>=3.6",
             # The test runner.
             "pytest>=8.2",

@@ -235,8 +235,8 @@ def _step(recorded: dict[str, Any]) -> Step:
         action = "hang up"
     replies = list(parse((recorded["recv"] or "").encode()))
     seconds = float(wait[1]) if wait and action == "wait" else 0.0
-    # "*0002*" means the jid, but may meet the microseconds of a time, too
-    said = (recorded["send"] or "").replace('"*0002*"', '"*-0002*"')
+    # "*0002*" means the end of a jid, but may meet the microseconds of a time, too
+    said = (recorded["send"] or "").replace('"*0002*"', r'"*0002\"*"')
     return Step(action, recorded["conn"] or "", said, replies, closed, seconds)
 
 

@@ -238,6 +238,8 @@ def _failed_earlier(failure: dict[str, Any], at: float, dead: bool, dice: random
     ago = dice.uniform(600, 20 * _HOUR) if dead else dice.uniform(0, 0.9) * (count**4 + 15)
     failed_at = time.time() - ago
     next_at = failed_at + count**4 + 15 + dice.randint(0, 30 * (count + 1))
+    if not dead:  # those that look at it want to see it, however slow they are
+        next_at = max(next_at, time.time() + _HOUR / 2 + dice.uniform(0, _HOUR))
     failure.update(retry_count=count, remaining=25 - count, failed_at=_text(failed_at))
     if dead:
         return at - ago, json.dumps(failure)

@@ -64,7 +64,7 @@ def held_page(browser: Browser) -> str:
 def ended_page(browser: Browser) -> str:
     """The address of the page of a tracked job that is done."""
     browser.open("/tracking")
-    link = browser.one("a", browser.row("Success"))
+    link = browser.one("main tbody a[href*='/tracking?jid=']")
     href: str = browser.js("const url = new URL(arguments[0].href); return url.pathname + url.search", link)
     return href
 

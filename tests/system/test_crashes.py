@@ -9,7 +9,7 @@ from tests.system.conftest import MakeServer
 from tests.system.fwp import job
 from tests.system.torture import table, torture
 
-KILLS = 25
+KILLS = 15
 SEED = 20
 
 

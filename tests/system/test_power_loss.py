@@ -10,7 +10,7 @@ from tests.system.power_loss import Life, Recording, check_recording, examine
 from tests.system.small_log import make_small
 from tests.system.torture import table
 
-CUTS, STARTS, ROUNDS, SEED = 100, 2, 25, 7
+CUTS, STARTS, ROUNDS, SEED = 60, 2, 25, 7
 
 
 @pytest.fixture(scope="module")
