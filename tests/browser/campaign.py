@@ -9,6 +9,7 @@ from tests.system.fwp import Client, job
 
 QUEUE = "campaign"
 SEGMENTS = ("Germany", "Austria", "Switzerland", "Sverige", "الإمارات")
+LATER = 3600  # seconds until a failed job is tried again: who looks at it may be slow
 FAILURE = ("Net::SMTPServerBusy", "451 4.7.1 Greylisting in action, please come back later")
 
 
@@ -51,7 +52,7 @@ def members(client: Client, bid: str, count: int, done: int = 0, failed: int = 0
 
 
 def _fail(client: Client, jid: str) -> None:
-    client.fail(jid, *FAILURE, backtrace=["/app/lib/smtp.rb:41:in `deliver'"])
+    client.fail(jid, *FAILURE, backtrace=["/app/lib/smtp.rb:41:in `deliver'"], retry_after=LATER)
 
 
 def work_off(client: Client) -> None:
@@ -91,7 +92,7 @@ def track(client: Client) -> None:
         client.fetch("video")
         client.do("TRACK SET", {"jid": jids[number], "percent": 100 if number else 62, "desc": "Two passes, 1080p"})
         if number == 3:
-            client.fail(jids[number], "FFmpeg::Error", "moov atom not found")
+            client.fail(jids[number], "FFmpeg::Error", "moov atom not found", retry_after=LATER)
         else:
             result = {"url": f"https://cdn.shop.example/clips/{number}.mp4", "seconds": 31.5, "sizes": [480, 720, 1080]}
             client.do("TRACK SET", {"jid": jids[number], "result": result})

@@ -164,7 +164,7 @@ class Shop:
         for times in range(3):
             while failing := client.fetch(*QUEUES) if self._any_queued(client) else None:
                 errtype, message = next(f[:2] for f in FAILURES if f[2] == failing["jobtype"])
-                client.fail(failing["jid"], errtype, message, backtrace=list(BACKTRACE))
+                client.fail(failing["jid"], errtype, message, backtrace=list(BACKTRACE), retry_after=_HOUR)
             if times < 2:
                 client.mutate("requeue", "retries", jobtype=FAILURES[times][2])
         client.mutate("kill", "retries", jobtype="CustomerExport")

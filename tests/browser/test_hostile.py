@@ -63,7 +63,9 @@ def _fill(client: Client) -> None:
         client.push(hostile_job(f"retry{number}"))
         fetched = client.fetch("hostile")
         assert fetched is not None
-        client.fail(fetched["jid"], f"Type{SCRIPTS}", f"message{SCRIPTS}", backtrace=[SCRIPTS, SCRIPTS])
+        client.fail(
+            fetched["jid"], f"Type{SCRIPTS}", f"message{SCRIPTS}", backtrace=[SCRIPTS, SCRIPTS], retry_after=3600
+        )
     (first, _) = client.do("ADMIN LIST", {"place": "retries"})["jobs"]
     client.mutate("kill", "retries", jids=[first["job"]["jid"]])
     client.push(hostile_job("later", at="2126-01-01T00:00:00Z"))

@@ -38,7 +38,7 @@ def put(server: Server, place: str, count: int, jobtype: str, queue: str = "defa
             for _ in jobs:
                 fetched = client.fetch(queue)
                 assert fetched is not None
-                client.fail(fetched["jid"], "Oops", "it broke", backtrace=["a.rb:1", "b.rb:2"])
+                client.fail(fetched["jid"], "Oops", "it broke", backtrace=["a.rb:1", "b.rb:2"], retry_after=3600)
     return jids
 
 
