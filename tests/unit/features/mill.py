@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -120,3 +121,6 @@ class Mill:
 def got(client: Client) -> list[str | None]:
     """The jids that a FETCH that waited has got."""
     return [None if job is None else job["jid"] for job in client.jobs]
+
+
+MakeMill = Callable[[str], Mill]

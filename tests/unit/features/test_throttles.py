@@ -2,34 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
-
 import pytest
 
 from faktory_tw.core.retry import FailureReport
 from faktory_tw.storage.store import Place
 from tests.unit.doubles import HOUR
-from tests.unit.features.mill import Mill, got
+from tests.unit.features.mill import MakeMill, got
 
-MakeMill = Callable[[str], Mill]
 TWO = "bulk = { concurrency = 2 }"
 ONE_MINUTE = "bulk = { concurrency = 1, timeout = 60 }"
 PER_WORKER = "bulk = { worker = 1 }"
 RATE = "bulk = { rate = { limit = 1, period = 10, burst = 2 } }"
-
-
-@pytest.fixture
-def make_mill(tmp_path: Path) -> Iterator[MakeMill]:
-    made: list[Mill] = []
-
-    def make(text: str) -> Mill:
-        made.append(Mill(tmp_path / str(len(made)), text))
-        return made[-1]
-
-    yield make
-    for mill in made:
-        mill.engine.stop()
 
 
 # -- concurrency -------------------------------------------------------------------------------------------------------

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
-
 import pytest
 
 from faktory_tw.core import admission, slices
@@ -14,25 +11,11 @@ from faktory_tw.features.search import Filter, Where
 from faktory_tw.storage.store import Place
 from faktory_tw.times import rfc3339
 from tests.unit.doubles import jid_of
-from tests.unit.features.mill import Mill, got
+from tests.unit.features.mill import MakeMill, Mill, got
 
-MakeMill = Callable[[str], Mill]
 TENANTS = 'tenants = { queue = "bulk", key = "0.tenant_id", concurrency = 1 }'
 EVERYWHERE = 'tenants = { key = "0.tenant_id", concurrency = 1 }'
 CHARGES = 'charges = { jobtype = "Charge", concurrency = 1 }'
-
-
-@pytest.fixture
-def make_mill(tmp_path: Path) -> Iterator[MakeMill]:
-    made: list[Mill] = []
-
-    def make(text: str) -> Mill:
-        made.append(Mill(tmp_path / str(len(made)), text))
-        return made[-1]
-
-    yield make
-    for mill in made:
-        mill.engine.stop()
 
 
 def listed(mill: Mill, queue: str = "bulk") -> list[str]:
