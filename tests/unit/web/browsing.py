@@ -298,6 +298,22 @@ def ask(house: House, path: str, method: str | None = None, password: str | None
     return Browser(house, password).ask(path, method, **others)
 
 
+def listed(answer: Answer) -> list[str]:
+    """The keys of the rows of a list, as they are read from above."""
+    return [row["data-key"] for row in answer.page.all("tr") if "data-key" in row]
+
+
+def turned(house: House, path: str) -> list[str]:
+    """The keys of the rows on all pages of a list, each of which leads to the next, and back to the first."""
+    answer = ask(house, path)
+    seen = listed(answer)
+    while further := [link["href"] for link in answer.page.all("a", rel="next")]:
+        answer = ask(house, further[0])
+        assert "Back to the beginning" in answer.page.text
+        seen += listed(answer)
+    return seen
+
+
 def path_of(address: str) -> str:
     """The path of an address, without its query."""
     return urlsplit(address).path

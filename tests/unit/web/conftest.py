@@ -11,6 +11,7 @@ from twisted.logger import LogEvent, LogLevel, globalLogPublisher
 
 from faktory_tw.storage.sqlite import SQLiteStore
 from tests.unit.house import House
+from tests.unit.web.browsing import Browser
 from tests.unit.web.stock import Stock, stocked
 
 PASSWORD = "sécret"
@@ -48,6 +49,12 @@ def stock(tmp_path: Path) -> Iterator[Stock]:
     """A server on a real SQLite store that can be stocked with jobs."""
     with stocked(tmp_path) as stock:
         yield stock
+
+
+@pytest.fixture
+def browser(stock: Stock) -> Browser:
+    """Somebody at the pages of that server."""
+    return Browser(stock.house)
 
 
 @pytest.fixture

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -12,20 +10,9 @@ from faktory_tw.features.changes import Change
 from faktory_tw.features.search import Search
 from faktory_tw.wire import CommandError
 from tests.unit.web.browsing import Answer, Browser, Exchange, site_of
-from tests.unit.web.stock import Stock, stocked
+from tests.unit.web.stock import Stock
 from web.content import bulk
 from web.content.criteria import Criteria
-
-
-@pytest.fixture
-def stock(tmp_path: Path) -> Iterator[Stock]:
-    with stocked(tmp_path) as filled:
-        yield filled
-
-
-@pytest.fixture
-def browser(stock: Stock) -> Browser:
-    return Browser(stock.house)
 
 
 def begin(browser: Browser, path: str, button: str) -> Answer:

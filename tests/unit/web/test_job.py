@@ -3,25 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from tests.unit.web.browsing import Browser, ask
-from tests.unit.web.stock import Stock, stocked
+from tests.unit.web.browsing import ask
 from tests.unit.web.test_sets import HOSTILE, OVERRIDE
-
-
-@pytest.fixture
-def stock(tmp_path: Path) -> Iterator[Stock]:
-    with stocked(tmp_path) as filled:
-        yield filled
-
-
-@pytest.fixture
-def browser(stock: Stock) -> Browser:
-    return Browser(stock.house)
 
 
 def test_everything_about_a_retry_is_shown(stock):

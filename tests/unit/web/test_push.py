@@ -3,26 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.unit.house import EPOCH
 from tests.unit.web.browsing import Answer, Browser, ask
-from tests.unit.web.stock import Stock, stocked
-
-
-@pytest.fixture
-def stock(tmp_path: Path) -> Iterator[Stock]:
-    with stocked(tmp_path) as filled:
-        yield filled
-
-
-@pytest.fixture
-def browser(stock: Stock) -> Browser:
-    return Browser(stock.house)
+from tests.unit.web.stock import Stock
 
 
 def push(browser: Browser, path: str = "/push", **fields: object) -> Answer:

@@ -2,26 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from faktory_tw.features.changes import find_job
 from faktory_tw.features.search import place_name
 from tests.unit.web.browsing import Browser
-from tests.unit.web.stock import Stock, stocked
-
-
-@pytest.fixture
-def stock(tmp_path: Path) -> Iterator[Stock]:
-    with stocked(tmp_path) as filled:
-        yield filled
-
-
-@pytest.fixture
-def browser(stock: Stock) -> Browser:
-    return Browser(stock.house)
+from tests.unit.web.stock import Stock
 
 
 def where(stock: Stock, job_id: int) -> str:

@@ -3,23 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from tests.unit.web.browsing import Browser, ask
-from tests.unit.web.stock import Stock, stocked
 from web.content import listing
 
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>{{ 7*7 }}"
 OVERRIDE = "\u202egpj.exe"
-
-
-@pytest.fixture
-def stock(tmp_path: Path) -> Iterator[Stock]:
-    with stocked(tmp_path) as filled:
-        yield filled
 
 
 def keys(answer) -> list[int]:
