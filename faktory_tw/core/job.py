@@ -108,6 +108,9 @@ class _Kept(msgspec.Struct, gc=False):
 _decode_payload = msgspec.json.Decoder(Payload).decode
 _decode_fields = msgspec.json.Decoder(dict[str, Raw]).decode
 _decode_list = msgspec.json.Decoder(list[Raw] | None).decode
+_SPACE = b" \t\r\n"
+_PIECE_BYTES = 256 * 1024
+_BETWEEN_JOBS = re.compile(rb"\}[ \t]*(,)[ \t]*\{")
 _decode_failure = msgspec.json.Decoder(Failure).decode
 _decode_kept = msgspec.json.Decoder(_Kept).decode
 _encode = msgspec.json.Encoder().encode
@@ -169,13 +172,51 @@ def _decode_folded(text: bytes, kind: type[_Struct]) -> _Struct:
 def parse_jobs(text: bytes) -> Iterator[Payload]:
     """The jobs in ``text``, one JSON array; parsed one by one as they are asked for.
 
-    Raises CommandError at once when ``text`` is no array, and while iterating when a member is no job.
+    Raises CommandError at once when ``text`` is no array, and while iterating when a member is no job. To split a long
+    one would take long: it is done in pieces, and what is wrong at its end is found there.
     """
+    if len(text) > _PIECE_BYTES and text.lstrip(_SPACE)[:1] == b"[":
+        return (parse_job(bytes(member)) for members in _pieces(text.strip(_SPACE)) for member in members)
+    return (parse_job(bytes(member)) for member in _members(text))
+
+
+def _members(text: bytes) -> list[Raw]:
     try:
-        members = _decode_list(text) or []
+        return _decode_list(text) or []
     except _DECODING_ERRORS as error:
         raise _invalid(error) from None
-    return (parse_job(bytes(member)) for member in members)
+
+
+def _pieces(text: bytes) -> Iterator[list[Raw]]:
+    """The members of an array, some at a time.
+
+    A comma between two of them is one up to which the text is valid: inside a string, an array or an object it is not.
+    So a likely one is tried, and when it was none, one that is twice as far.
+    """
+    start, size, end = 1, _PIECE_BYTES, len(text) - 1
+    while True:
+        cut = _likely_cut(text, start + size, end)
+        if cut == end:
+            members = _members(b"[" + text[start:])
+        else:
+            try:
+                members = _decode_list(b"[%b]" % text[start:cut]) or []
+            except _DECODING_ERRORS:
+                size *= 2
+                continue
+        if not members and (start, cut) != (1, end):
+            raise CommandError("Invalid JSON format: a comma without a job")
+        yield members
+        if cut == end:
+            return
+        start, size = cut + 1, _PIECE_BYTES
+
+
+def _likely_cut(text: bytes, start: int, end: int) -> int:
+    """Where a comma is, behind ``start``, that may stand between two members; ``end`` when there is none."""
+    found = _BETWEEN_JOBS.search(text, start, min(start + _PIECE_BYTES, end))
+    cut = text.find(b",", start, end) if found is None else found.start(1)
+    return end if cut < 0 else cut
 
 
 def _compact(raw: Raw) -> Raw:

@@ -206,7 +206,7 @@ def test_what_is_too_deep_for_the_decoder_is_said_to_be_nested_too_deep() -> Non
     for text in (JOB % deep, LIKE_JOB % (b'"other":%b' % deep), LIKE_JOB % (b'"custom":{"a": %b}' % deep)):
         assert refusal(text) == "invalid JSON: nested more than 512 deep"
     with pytest.raises(CommandError, match="nested more than 512 deep"):
-        parse_jobs(deep)
+        list(parse_jobs(deep))
 
 
 def test_nesting_is_counted_in_every_field() -> None:
