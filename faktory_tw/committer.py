@@ -17,7 +17,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
+from itertools import islice
 from queue import Empty, SimpleQueue
 from typing import NamedTuple, Protocol
 
@@ -25,6 +27,7 @@ from faktory_tw.poller import ReactorTurns
 from faktory_tw.storage.store import Batch, Store, StoreError
 
 LAZY_SECONDS = 0.05
+MOST_SENT = 500  # connections that are sent replies in one turn of the reactor
 _UPKEEP = Batch(0)  # in the inbox: nothing to write, but upkeep is due
 
 Outbox = dict["Recipient", list[bytes]]
@@ -87,6 +90,8 @@ class Committer:
         self._seconds = 0.0  # that the batch took which was written last; set by whichever thread wrote it
         self._outbox: Outbox = {}
         self._flying: Outbox | None = None  # the replies of the batch that is being written
+        self._leaving: deque[tuple[Outbox, Iterator[tuple[Recipient, list[bytes]]]]] = deque()  # not all sent yet
+        self._leaves = False  # they will be gone on with
         self._busy = False  # the thread has something to do, were it only upkeep
         self._scheduled = False
         self._broken = False  # nothing can be written, or will be
@@ -205,6 +210,8 @@ class Committer:
         if not self._broken and (self._outbox or self._store.batch):
             self._fly()
             return
+        while self._leaving:
+            self._send_some()
         self._broken = True
         self._inbox.put(None)
         self._thread.join()
@@ -244,12 +251,29 @@ class Committer:
         return landed or {}
 
     def _send(self, landed: Outbox) -> None:
+        """Send these replies, behind those that have not left yet."""
+        self._leaving.append((landed, iter(landed.items())))
+        if not self._leaves:
+            self._send_some()
+
+    def _send_some(self) -> None:
+        """Send to as many as one turn is good for, and go on in the next."""
+        self._leaves = False
         failure: Exception | None = None
-        for recipient, replies in landed.items():
-            try:
-                recipient.send_committed(landed, replies)
-            except Exception as error:  # noqa: BLE001 - the others get theirs first
-                failure = error
+        left = MOST_SENT
+        while self._leaving and left:
+            landed, rest = self._leaving[0]
+            for recipient, replies in islice(rest, left):
+                left -= 1
+                try:
+                    recipient.send_committed(landed, replies)
+                except Exception as error:  # noqa: BLE001 - the others get theirs first
+                    failure = error
+            if left:
+                self._leaving.popleft()
+        if self._leaving:
+            self._leaves = True
+            self._soon(self._send_some)
         if isinstance(failure, StoreError):  # a job that could not be delivered went back, and that asked the disk
             self._lose(failure)
         elif failure is not None:

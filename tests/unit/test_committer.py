@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from faktory_tw.committer import Outbox
+from faktory_tw.committer import MOST_SENT, Outbox
 from faktory_tw.storage.store import StoreError
 from tests.unit.house import broken_disk
 from tests.unit.office import Connection, Office
@@ -343,3 +343,46 @@ def test_a_last_sync_that_fails_is_told_before_the_end() -> None:
     while not told:
         office.reactor.run_report()
     assert told == [1], "the process would end with status 0"
+
+
+# -- thousands of connections ------------------------------------------------------------------------------------------
+
+
+def test_replies_leave_some_hundred_connections_at_a_time(office: Office) -> None:
+    crowd = [Connection() for _ in range(2 * MOST_SENT + 10)]
+    for connection in crowd:
+        office.acknowledge(connection, b"a")
+    office.reactor.turn()
+    office.land()
+    assert [sum(bool(one.sent) for one in crowd)] == [MOST_SENT]
+    office.reactor.turn()
+    assert sum(bool(one.sent) for one in crowd) == 2 * MOST_SENT
+    office.reactor.turn()
+    assert all(one.sent == [[b"a"]] for one in crowd)
+
+
+def test_the_replies_of_the_next_batch_wait_for_those_that_have_not_left(office: Office) -> None:
+    crowd = [Connection() for _ in range(MOST_SENT + 1)]
+    for reply in (b"a", b"b"):
+        for connection in reversed(crowd) if reply == b"b" else crowd:
+            office.acknowledge(connection, reply)
+        if reply == b"a":
+            office.reactor.turn()
+    office.land()
+    assert crowd[-1].sent == []
+    office.land()
+    assert crowd[-1].sent == []
+    for _ in range(4):
+        office.reactor.turn()
+    assert all(one.sent == [[b"a"], [b"b"]] for one in crowd)
+
+
+def test_closing_sends_what_has_not_left(office: Office) -> None:
+    crowd = [Connection() for _ in range(3 * MOST_SENT)]
+    for connection in crowd:
+        office.acknowledge(connection, b"a")
+    office.reactor.turn()
+    closed: list[bool] = []
+    office.committer.close(lambda: closed.append(all(one.sent == [[b"a"]] for one in crowd)))
+    office.land()
+    assert closed == [True]
