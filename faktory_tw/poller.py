@@ -29,6 +29,7 @@ from zope.interface import implementer
 
 _READ_BYTES = 65_536
 _MOST_READS = 512  # connections looked at in one go
+_MOST_ACCEPTS = 100  # connections in one go: some milliseconds
 _LINGER_SECONDS = 0.001  # the least that epoll can wait
 _MOST_SECONDS = 0.02  # of reading before the reactor looks at anything else
 _log = Logger()
@@ -192,6 +193,11 @@ def _careful(call: Call) -> None:
 def _polled_by(poller: Poller) -> type[Server]:
     class PolledServer(Server):
         """An accepted connection that is read by the poller."""
+
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments)
+            # As long as all that may be accepted in one go are there, Twisted lets that number grow.
+            self.server.numberAccepts = min(self.server.numberAccepts, _MOST_ACCEPTS)
 
         def startReading(self) -> None:
             poller.add(self)

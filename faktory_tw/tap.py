@@ -27,7 +27,7 @@ from faktory_tw.server import SPOKEN_VERSION
 from faktory_tw.service import Addresses, FaktoryService
 from faktory_tw.storage.sqlite import SQLiteStore
 
-_BACKLOG = 1024  # connections that wait to be accepted: all workers come back at once after a restart
+_BACKLOG = 4096  # connections that wait to be accepted: all workers come back at once after a restart
 _DESCRIPTION = re.compile(r"(tcp|tcp6|unix|systemd|fd|stdio|haproxy):")
 _HOST_PORT = re.compile(r"(?:\[(?P<six>[0-9a-fA-F:.]+)\]|(?P<host>[^:\[\]]*)):(?P<port>\d{1,5})")
 

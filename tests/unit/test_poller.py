@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import select
+import socket
 from collections.abc import Iterator
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from twisted.internet.testing import MemoryReactorClock
 from twisted.python.failure import Failure
 
-from faktory_tw.poller import Poller, ReactorTurns, turns_of
+from faktory_tw.poller import Poller, ReactorTurns, _polled_by, turns_of
 from tests.requirements import missing
 
 
@@ -258,3 +260,15 @@ def test_without_epoll_the_reactor_does_it_all(monkeypatch: pytest.MonkeyPatch) 
     turns.soon(lambda: called.append(1))
     reactor.advance(0)
     assert called == [1]
+
+
+def test_twisted_accepts_no_more_connections_in_one_go_than_take_some_milliseconds(room: Room) -> None:
+    port: Any = SimpleNamespace(numberAccepts=5000, _realPortNumber=7419)
+    protocol: Any = SimpleNamespace()
+    ends = socket.socketpair()
+    try:
+        _polled_by(room.poller)(ends[0], protocol, ("", 1), port, 1, room.reactor)
+        assert port.numberAccepts <= 100
+    finally:
+        for end in ends:
+            end.close()
