@@ -37,7 +37,7 @@ from faktory_tw.core.waiting import Waiter
 from faktory_tw.fairness import FEWEST_LINES, MOST_LINES, Turns
 from faktory_tw.server import Server
 from faktory_tw.session import MOST_BEFORE_HELLO_BYTES, Session
-from faktory_tw.sockets import host_of, peer_of, plain_socket, tune
+from faktory_tw.sockets import host_of, peer_of, peek, plain_socket, tune
 from faktory_tw.wire import CommandError, FatalCommandError, Held, WrongPassword
 
 HANDSHAKE_SECONDS = 2.0
@@ -110,8 +110,12 @@ class FaktoryProtocol(LineReceiver):
         self._write(self._session.greeting())
 
     def _handshake_timeout(self) -> None:
+        """Its time is over, unless what the client said has arrived and we have not come to read it."""
         self._deadline = None
-        self.close()
+        if peek(self._socket):
+            self._deadline = self.factory.reactor.callLater(HANDSHAKE_SECONDS, self._handshake_timeout)
+        else:
+            self.close()
 
     def _end_handshake(self) -> None:
         if self._deadline is not None:
@@ -344,14 +348,7 @@ class FaktoryProtocol(LineReceiver):
 
     def _client_left(self) -> bool:
         """Whether the client has closed its end, though the reactor has not told yet."""
-        if self._socket is None:
-            return False
-        try:
-            return not self._socket.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
-        except BlockingIOError:
-            return False
-        except OSError:
-            return True
+        return peek(self._socket) == b""
 
     def _reply(self, reply: bytes) -> None:
         """Send the next reply, behind those that wait for the disk."""

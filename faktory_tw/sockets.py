@@ -39,3 +39,15 @@ def plain_socket(transport: Any) -> socket.socket | None:
         found: socket.socket | None = vars(transport).get("socket")
         return found
     return None
+
+
+def peek(sock: socket.socket | None) -> bytes | None:
+    """The next byte that has arrived; none when the client has left, None when nothing has arrived or cannot be known."""
+    if sock is None:
+        return None
+    try:
+        return sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+    except BlockingIOError:
+        return None
+    except OSError:
+        return b""

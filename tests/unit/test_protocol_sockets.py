@@ -12,6 +12,7 @@ from twisted.internet.interfaces import ITCPTransport
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from zope.interface import alsoProvides
 
+from faktory_tw.protocol import HANDSHAKE_SECONDS
 from tests.unit.house import HELLO, Client, House, Wire, jid, job
 from tests.unit.test_protocol_replies import LATENCY_A, NOTHING, OK, jids, push
 
@@ -191,3 +192,31 @@ def test_nothing_goes_past_what_encrypts_the_connection(house: House) -> None:
     wrapper.dataReceived(HELLO + b"\r\n")
     assert wire.socket.sent == [], "sent in the clear"
     assert bytes(byte ^ 0xFF for byte in b"".join(wire.writes)) == b'+HI {"v":2}\r\n' + OK
+
+
+# -- the handshake -----------------------------------------------------------------------------------------------------
+
+
+def test_who_has_said_hello_in_time_is_not_turned_away_by_a_server_that_is_late(house: House) -> None:
+    """Thousands leave at once: what a newcomer says is read after all those."""
+    wire = TCPWire()
+    client = house.connect(hello=None, wire=wire)
+    wire.socket.received = HELLO
+    house.reactor.advance(HANDSHAKE_SECONDS)
+    assert not wire.disconnecting
+    wire.socket.received = BlockingIOError(errno.EAGAIN, "nothing to read")
+    client.say(HELLO)
+    assert wire.socket.sent[-1] == OK
+    house.reactor.advance(10 * HANDSHAKE_SECONDS)
+    assert not wire.disconnecting
+
+
+@pytest.mark.parametrize("received", [BlockingIOError(errno.EAGAIN, "nothing to read"), b"", OSError("reset")])
+def test_who_says_nothing_in_time_is_turned_away(house: House, received: bytes | OSError) -> None:
+    wire = TCPWire()
+    house.connect(hello=None, wire=wire)
+    wire.socket.received = b"H"
+    house.reactor.advance(HANDSHAKE_SECONDS)
+    wire.socket.received = received
+    house.reactor.advance(HANDSHAKE_SECONDS)
+    assert wire.disconnecting
