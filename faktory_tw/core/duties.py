@@ -6,6 +6,7 @@ Each duty works in slices: some hundred jobs, then commands are let in.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from faktory_tw.core.reservations import Reservation
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from faktory_tw.core.manager import JobManager
 
 _SLICE = 500  # jobs handled in one turn of the reactor
+_LOOKED_AT = 20_000  # reservations among which those of workers that are gone are looked for in one turn
 _EXPIRED = FailureReport("ReservationExpired", "Faktory job reservation expired")
 _GONE = FailureReport("WorkerGone", "the worker has no connection and gave no sign of life for a minute")
 
@@ -33,6 +35,7 @@ class Duties:
         self._stride = Stride(store.read)
         self._orphans: deque[Reservation] = deque()  # of workers that are gone, to be taken back
         self._gone: list[str] = []  # these workers
+        self._searches: deque[tuple[set[str], Iterator[list[Reservation]]]] = deque()  # for what some of them hold
         self.tasks = {name: TaskCounter() for name in ("Scheduled", "Retries", "Dead", "Busy", "Workers", "Expired")}
 
     def step(self) -> bool:
@@ -51,6 +54,7 @@ class Duties:
     def forget(self) -> None:
         """All jobs were flushed."""
         self._orphans.clear()
+        self._searches.clear()
         self._gone.clear()
 
     def _enqueue_due(self, place: Place, task: str) -> bool:
@@ -80,10 +84,10 @@ class Duties:
         return count < len(old) or len(old) == _SLICE
 
     def _expire_reservations(self) -> bool:
-        expired = self._manager.working.expired(self._clock.monotonic())
-        for job_id in expired[:_SLICE]:
+        expired = self._manager.working.expired(self._clock.monotonic(), _SLICE)
+        for job_id in expired:
             self._take_back(job_id, _EXPIRED)
-        return len(expired) > _SLICE
+        return len(expired) == _SLICE
 
     def _reclaim(self) -> bool:
         """Take back the jobs of workers that are gone.
@@ -95,18 +99,29 @@ class Duties:
         self.tasks["Workers"].reaped += len(gone)
         self._gone += gone
         if gone and self.reclaims:
-            self._orphans.extend(working.of_workers(set(gone)))
+            self._searches.append((set(gone), working.walk(_LOOKED_AT)))
+        if self._searches:
+            self._search()
         for _ in range(min(len(self._orphans), _SLICE)):
             orphan = self._orphans.popleft()
             if working.get(orphan.job.id) is orphan:
                 self._take_back(orphan.job.id, _GONE)
-        if self._orphans:
+        if self._orphans or self._searches:
             return True
         for wid in self._gone:
             if not workers.gave_sign(wid):  # it has not come back meanwhile
                 self._store.batch.workers[wid] = None
         self._gone.clear()
         return False
+
+    def _search(self) -> None:
+        """Look for what workers that are gone hold, in a part of all that is worked."""
+        wids, walk = self._searches[0]
+        some = next(walk, None)
+        if some is None:
+            self._searches.popleft()
+        else:
+            self._orphans.extend(reservation for reservation in some if reservation.wid in wids)
 
     def _take_back(self, job_id: int, report: FailureReport) -> None:
         if self._manager.take_back(job_id, report):

@@ -391,8 +391,9 @@ class JobManager:
     def flush(self) -> None:
         """Forget everything: jobs, queues, reservations, statistics. Connections and waiting FETCHes stay."""
         self._store.batch.flush()
-        self._queues = {}
         self.sweeper.flush(self._sets.values())
+        self.sweeper.free(self._queues, *self.working.containers())
+        self._queues = {}
         self._sets = {place: TimedSet() for place in self._sets}
         self.working = Reservations()
         self.history.clear()

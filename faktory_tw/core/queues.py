@@ -13,8 +13,6 @@ from collections import deque
 from collections.abc import Collection, Iterable, Iterator
 from itertools import islice
 
-from sortedcontainers import SortedDict
-
 from faktory_tw.core.aging import Aging
 from faktory_tw.core.aside import Aside, Order, priority_of, rank
 from faktory_tw.core.gates import Gate
@@ -162,7 +160,7 @@ class Queue:
     With an ``aging`` a job that has waited long enough comes before one of a higher priority.
     """
 
-    __slots__ = ("name", "floor", "paused", "gate", "aging", "_lanes", "_priorities", "_order", "_by_priority")
+    __slots__ = ("name", "floor", "paused", "gate", "aging", "_lanes", "_order", "_by_priority")
 
     def __init__(self, name: str, floor: int, paused: bool = False) -> None:
         self.name = name
@@ -170,18 +168,17 @@ class Queue:
         self.paused = paused
         self.gate: Gate | None = None
         self.aging: Aging | None = None
-        self._priorities: SortedDict[int, Fifo] = SortedDict()  # minus the priority -> ids
         self._lanes: list[tuple[int, Fifo]] = []  # by priority, the highest first
-        self._order: list[Fifo] = []  # its values: highest priority first
+        self._order: list[Fifo] = []  # the same without the priorities
         self._by_priority: dict[int, Fifo] = {}
 
     def fifo(self, priority: int) -> Fifo:
         """The jobs of one priority, 1 to 9."""
         fifo = self._by_priority.get(priority)
         if fifo is None:
-            fifo = self._priorities[-priority] = self._by_priority[priority] = Fifo()
-            self._lanes = [(-negative, lane) for negative, lane in self._priorities.items()]
-            self._order = list(self._priorities.values())
+            fifo = self._by_priority[priority] = Fifo()
+            self._lanes = sorted(self._by_priority.items(), reverse=True)
+            self._order = [lane for _, lane in self._lanes]
         return fifo
 
     def append(self, priority: int, job_id: int) -> None:
@@ -242,7 +239,7 @@ class Queue:
 
     def orders(self) -> list[tuple[int, Fifo | Order]]:
         """The jobs of each priority, the highest first."""
-        return [(-negative, self.order(-negative)) for negative in self._priorities]
+        return [(priority, self.order(priority)) for priority, _ in self._lanes]
 
     def take_all(self) -> list[Fifo | Aside]:
         """Empty the queue, and return what was in it."""
@@ -250,7 +247,6 @@ class Queue:
         if self.gate is not None:
             fifos.append(self.gate.take_all())
         self._order = []
-        self._priorities = SortedDict()
         self._lanes = []
         self._by_priority = {}
         return fifos

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
+from typing import Any
 
 import msgspec
 
@@ -104,13 +106,23 @@ class Reservations:
         if len(shared) == 1:
             self._by_jid[reservation.job.jid] = shared[0]
 
-    def expired(self, now: float) -> list[int]:
-        """Ids of the jobs whose reservation is over."""
-        return self._leases.expired(now)
+    def expired(self, now: float, most: float = float("inf")) -> list[int]:
+        """Ids of jobs whose reservation is over, ``most`` at most."""
+        return self._leases.expired(now, most)
 
     def of_workers(self, wids: set[str]) -> list[Reservation]:
         """What these workers hold."""
         return [reservation for reservation in self._by_id.values() if reservation.wid in wids]
+
+    def walk(self, count: int) -> Iterator[list[Reservation]]:
+        """All that there are now, ``count`` at a time."""
+        rest = iter(list(self._by_id.values()))
+        while some := list(islice(rest, count)):
+            yield some
+
+    def containers(self) -> list[dict[Any, Any]]:
+        """What it is made of, for who frees it when nobody needs it any more."""
+        return [self._by_id, self._by_jid, *self._leases.containers()]
 
     def __len__(self) -> int:
         return len(self._by_id)

@@ -91,12 +91,18 @@ class Leases:
             if not ends and len(self._ends) > 1000:
                 del self._ends[seconds]
 
-    def expired(self, now: float) -> list[int]:
-        """The jobs whose lease is over; they stay until they are discarded."""
-        found = []
+    def expired(self, now: float, most: float = float("inf")) -> list[int]:
+        """Jobs whose lease is over, ``most`` at most; they stay until they are discarded."""
+        found: list[int] = []
         for ends in self._ends.values():
             for job_id, end in ends.items():
                 if end > now:
                     break
+                if len(found) == most:
+                    return found
                 found.append(job_id)
         return found
+
+    def containers(self) -> list[dict[int, float]]:
+        """What it is made of."""
+        return list(self._ends.values())

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 _JOBS = 200  # looked at in one turn of the reactor: a millisecond or two
 _QUEUES = 100
 _NAMES = 1000  # of queues, looked up or put in order in one turn
+_CHANGED = 250  # queues paused, or removed, in one turn
 _WORKERS = 500
 _LAST = 2**63 - 1
 _SHIFT = 2 * _JOBS  # so far back a job is looked for whose queue was served, or cleared, since the last slice
@@ -152,6 +153,12 @@ class Views:
         for names in self._queue_names():
             queues = self._manager.queues()
             yield {name: len(queues[name]) for name in names if name in queues}
+
+    def slices_of(self, names: Sequence[str]) -> Iterator[list[str]]:
+        """These names of queues, ``*`` alone standing for all, as many at a time as are changed in one turn."""
+        found = list(self._manager.queues()) if names and names[0] == "*" else [name for name in names if name != "*"]
+        for start in range(0, len(found), _CHANGED):
+            yield found[start : start + _CHANGED]
 
     def _queue_names(self) -> Iterator[list[str]]:
         names = list(self._manager.queues())

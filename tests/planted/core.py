@@ -151,8 +151,8 @@ AREA = Area(
         Fault(
             "the lowest priority comes first",
             "core/queues.py",
-            "self._priorities[-priority]",
-            "self._priorities[priority]",
+            "sorted(self._by_priority.items(), reverse=True)",
+            "sorted(self._by_priority.items())",
         ),
         Fault(
             "a long queue forgets what came in its first run",

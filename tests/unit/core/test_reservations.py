@@ -227,3 +227,17 @@ def test_an_ack_of_a_stranger_ends_the_oldest_reservation_of_the_jid(engine: Eng
     assert [reservation.wid for reservation in engine.manager.reservations()] == ["worker-1", "worker-2"]
     engine.pass_time(60)
     assert engine.sizes()["retries"] == 2
+
+
+def test_only_some_of_the_reservations_that_are_over_are_looked_at(engine: Engine) -> None:
+    """A million may end in one second."""
+    for _ in range(1700):
+        engine.push(reserve_for=60)
+        engine.fetch()
+    engine.clock.advance(60)
+    assert len(engine.manager.working.expired(engine.clock.monotonic(), 500)) == 500
+    left = []
+    while engine.manager.upkeep():
+        left.append(engine.sizes()["working"])
+    assert left == [1200, 700, 200]
+    assert engine.sizes()["retries"] == 1700

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
+
 import pytest
 
+from faktory_tw.core.queues import Queue
 from faktory_tw.times import rfc3339
 from tests.unit.doubles import NOON, Engine
 
@@ -214,3 +217,37 @@ def test_a_flushed_set_is_freed_in_slices(engine: Engine) -> None:
     engine.manager.flush()
     assert engine.upkeep() >= 3
     assert not engine.manager.upkeep()
+
+
+def test_what_was_flushed_is_freed_in_slices(engine: Engine) -> None:
+    """A million queues and reservations: to free them in one go would take half a second."""
+    for number in range(MANY):
+        engine.push(queue=f"q{number}")
+        engine.push(queue="worked")
+    for _ in range(MANY):
+        engine.reserve("worked")
+    queues, held = engine.manager.queues(), engine.manager.working.containers()
+    engine.manager.flush()
+    assert engine.manager.queue_sizes() == {}
+    assert engine.sizes()["working"] == 0
+    assert engine.manager.upkeep()
+    left = sum(map(len, [queues, *held]))
+    while engine.manager.upkeep():
+        now = sum(map(len, [queues, *held]))
+        assert left - now <= 500
+        left = now
+    assert sum(map(len, [queues, *held])) == 0
+
+
+def test_a_queue_is_made_of_few_objects() -> None:
+    """There may be tens of thousands, and the garbage collector looks at each."""
+    gc.collect()
+    gc.disable()
+    try:
+        before = len(gc.get_objects())
+        queues = [Queue(f"q{number}", 1) for number in range(100)]
+        for queue in queues:
+            queue.append(5, 1)
+        assert len(gc.get_objects()) - before <= 12 * len(queues)
+    finally:
+        gc.enable()

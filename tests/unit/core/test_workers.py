@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from faktory_tw.core import duties
 from faktory_tw.core.workers import State, Workers
 from faktory_tw.storage.store import Place
 from tests.unit.doubles import HOUR, Engine, MakeEngine
@@ -324,3 +325,25 @@ def test_workers_that_left_before_a_flush_are_forgotten() -> None:
     workers.load([WID, "other"], 0.0)
     workers.forget_heartbeats()
     assert workers.take_gone(float("inf")) == []
+
+
+def test_what_gone_workers_hold_is_looked_for_in_slices(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A look at a million reservations would take a tenth of a second; meanwhile others fetch and finish jobs."""
+    monkeypatch.setattr(duties, "_LOOKED_AT", 100)
+    other = engine.worker("other")
+    for _ in range(300):
+        engine.push(reserve_for=86_400)
+        engine.fetch(worker=other)
+    gone_with(engine, 150)
+    looked, left = 0, []
+    while engine.manager.upkeep():
+        looked += 1
+        left.append(engine.sizes()["working"])
+        engine.push(reserve_for=86_400)
+        engine.fetch(worker=other)
+    assert looked >= 5
+    assert left[0] == 450
+    assert engine.sizes()["working"] == 300 + looked
+    assert engine.sizes()["retries"] == 150
+    engine.commit()
+    assert engine.rows_on_disk("workers") == 1
