@@ -30,6 +30,7 @@ from faktory_tw.config import Settings
 from faktory_tw.core.manager import JobManager
 from faktory_tw.core.tasks import MOST_RECORDS
 from faktory_tw.disk import DiskWatch
+from faktory_tw.fairness import Turns
 from faktory_tw.features.standard import standard_features
 from faktory_tw.logs import Logs
 from faktory_tw.operations import Operations, limits_of
@@ -106,6 +107,7 @@ class FaktoryService(Service):
         self._stopping = False
         self._upkeep_call: IDelayedCall | None = None
         self._hurried: IDelayedCall | None = None
+        self._long_commands = Turns(reactor.callLater, time.monotonic)
 
     # -- start ---------------------------------------------------------------------------------------------------
 
@@ -295,7 +297,11 @@ class FaktoryService(Service):
             self._report_failure(error)
 
     def _run_in_slices(self, steps: Iterator[None], finish: Callable[[CommandError | None], None]) -> None:
-        """Carry out a long command, one step a turn, waiting for the disk when it falls behind."""
+        """Carry out a long command, a step at a time, waiting for the disk when it falls behind.
+
+        Of each command it is at most one step a turn, and when there are many of them it is not a step of each.
+        """
+        wait = self._long_commands.wait
 
         def step() -> None:
             assert self._store is not None
@@ -305,7 +311,7 @@ class FaktoryService(Service):
                 finish(FatalCommandError("Shutdown in progress"))
                 return
             if len(batch) > MOST_RECORDS:
-                self._reactor.callLater(_DISK_SECONDS, step)
+                self._reactor.callLater(_DISK_SECONDS, wait, step)
                 return
             try:
                 ended = next(steps, _END) is _END
@@ -318,9 +324,9 @@ class FaktoryService(Service):
                 if ended:
                     finish(None)
                 else:
-                    self._reactor.callLater(0, step)
+                    wait(step)
 
-        self._reactor.callLater(0, step)
+        wait(step)
 
     def _log_flush(self) -> None:
         level = self._log.warn if self._settings.environment == "production" else self._log.info

@@ -10,7 +10,9 @@ Commands live in tables, COMMANDS and SUBCOMMANDS at the end of the class: a ver
 from __future__ import annotations
 
 import hmac
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Annotated, ClassVar
 
 import msgspec
@@ -31,12 +33,14 @@ from faktory_tw.features.tracking import Tracking
 from faktory_tw.server import Server, password_hash
 from faktory_tw.wire import ACKNOWLEDGED, NULL, OK, CommandError, FatalCommandError, Held, WrongPassword, bulk, error
 
-_BULK_SLICE = 1024  # jobs of one PUSHB handled in one turn of the reactor
+_BULK_SLICE = 256  # jobs of one PUSHB handled in one turn of the reactor: each may be handed to somebody who waits
 _BULK_SLICE_BYTES = 131_072  # of the args of those with a custom
 MOST_BEFORE_HELLO_BYTES = 65_536
 _REMEMBERED_FETCHES = 1024
 _LONGEST_WID = 255
 _MOST_QUEUES = 1000  # named in one FETCH
+_MOST_LISTED = 10_000  # there, with those that are named again
+_MOST_QUEUES_CHANGED = 100_000  # named in one QUEUE
 _MOST_QUOTED = 1000  # characters of a bad command quoted in its error
 
 
@@ -222,14 +226,16 @@ class Session:
 
     def _push_steps(self, jobs: Iterator[Payload], refused: dict[str, str]) -> Iterator[None]:
         """Parse all jobs first, as one that is no job refuses the whole command, then push them."""
-        parsed: list[Payload] = []
+        parsed: deque[Payload] = deque()
         for payload in jobs:
             parsed.append(payload)
             if len(parsed) % _BULK_SLICE == 0:
                 yield
         manager, now = self.server.manager, self.server.clock.time()
-        size = 0
-        for number, payload in enumerate(parsed, 1):
+        number = size = 0
+        while parsed:
+            payload = parsed.popleft()
+            number += 1
             if payload.custom:  # its args may have to be decoded
                 size += len(bytes(payload.args))
             try:
@@ -316,8 +322,9 @@ class Session:
         cancels = self.server.manager.facts.find(Cancel).beat_reply(beat.wid or "", state) if beat.cancels else None
         return cancels or _STATE_REPLIES[state]
 
-    def _info(self, _argument: bytes) -> bytes:
-        return bulk(_compact_json(self.server.info()))
+    def _info(self, _argument: bytes) -> bytes | None:
+        sizes: dict[str, int] = {}
+        return self._in_slices(self.server.gather_sizes(sizes), lambda: bulk(_compact_json(self.server.info(sizes))))
 
     def _flush(self, _argument: bytes) -> bytes:
         self.server.flush()
@@ -341,7 +348,9 @@ class Session:
             return task.begin(lambda reply: self._answer(reply, None))
         return self._in_slices(task.steps(), task.reply)
 
-    def _queue(self, argument: bytes) -> bytes:
+    def _queue(self, argument: bytes) -> bytes | None:
+        if argument.count(b" ") > _MOST_QUEUES_CHANGED:
+            raise CommandError(f"more than {_MOST_QUEUES_CHANGED} queues in one command; * is all of them")
         words = argument.decode("utf-8", "replace").split(" ")
         subcommand = self.SUBCOMMANDS.get(words[0].upper())
         if subcommand is None:
@@ -350,17 +359,25 @@ class Session:
             raise CommandError(f"QUEUE {words[0].upper()} needs the names of queues, or *")
         return subcommand(self, words[1:])
 
-    def _queue_pause(self, names: Sequence[str]) -> bytes:
-        self.server.manager.pause(names)
-        return ACKNOWLEDGED
+    def _queue_pause(self, names: Sequence[str]) -> bytes | None:
+        return self._to_queues(self.server.manager.pause, names)
 
-    def _queue_resume(self, names: Sequence[str]) -> bytes:
-        self.server.manager.pause(names, paused=False)
-        return ACKNOWLEDGED
+    def _queue_resume(self, names: Sequence[str]) -> bytes | None:
+        return self._to_queues(partial(self.server.manager.pause, paused=False), names)
 
-    def _queue_remove(self, names: Sequence[str]) -> bytes:
-        self.server.manager.remove_queues(names)
-        return ACKNOWLEDGED
+    def _queue_remove(self, names: Sequence[str]) -> bytes | None:
+        return self._to_queues(self.server.manager.remove_queues, names)
+
+    def _to_queues(self, change: Callable[[Sequence[str]], None], names: Sequence[str]) -> bytes | None:
+        """Change these queues, some hundred at a time."""
+
+        def steps() -> Iterator[None]:
+            for number, some in enumerate(self.server.manager.views.slices_of(names)):
+                if number:
+                    yield
+                change(some)
+
+        return self._in_slices(steps(), lambda: ACKNOWLEDGED)
 
     def _queue_latency(self, names: Sequence[str]) -> bytes:
         if names and names[0] == "*":
@@ -383,7 +400,7 @@ class Session:
         b"BATCH": _batch,
         b"ADMIN": _admin,
     }
-    SUBCOMMANDS: ClassVar[dict[str, Callable[[Session, Sequence[str]], bytes]]] = {
+    SUBCOMMANDS: ClassVar[dict[str, Callable[[Session, Sequence[str]], bytes | None]]] = {
         "PAUSE": _queue_pause,
         "RESUME": _queue_resume,
         "REMOVE": _queue_remove,
@@ -410,6 +427,8 @@ _fetches: dict[bytes, tuple[str, ...]] = {}
 
 def _queue_names(argument: bytes) -> tuple[str, ...]:
     """The queues of a FETCH, in order. Workers send the same line again and again, so the last few are remembered."""
+    if argument.count(b" ") > _MOST_LISTED:
+        raise CommandError(f"more than {_MOST_QUEUES} queues in one command")
     text = argument.decode("utf-8", "replace") if argument else DEFAULT_QUEUE
     words = tuple(dict.fromkeys(text.split(" ")))
     if len(words) > _MOST_QUEUES:

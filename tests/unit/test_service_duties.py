@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import signal
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -311,3 +312,27 @@ def test_as_many_files_may_be_open_as_the_system_grants(
     monkeypatch.setattr(resource, "setrlimit", lambda _, wanted: got.append(wanted))
     raise_file_limit()
     assert got == asked
+
+
+def test_of_many_long_commands_a_turn_has_only_some_steps(stage: Stage) -> None:
+    """Twenty bulk pushes at once: a step of each in every turn would hold up everybody else."""
+    service = stage.started()
+    steps: list[int] = []
+    ended: list[int] = []
+
+    def long_command(number: int) -> Iterator[None]:
+        for _ in range(3):
+            stage.reactor.rightNow += 0.01  # the clock: so long takes a step
+            steps.append(number)
+            yield
+
+    def finish(_refusal: object) -> None:
+        ended.append(len(ended))
+
+    for number in range(20):
+        service._run_in_slices(long_command(number), finish)
+    while len(ended) < 20:
+        before = len(steps)
+        stage.reactor.turn()
+        assert len(steps) - before <= 3
+    assert sorted(steps[:20]) == list(range(20))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 from typing import Any
 
 import pytest
@@ -293,15 +294,15 @@ def bulk_of(count: int) -> bytes:
     return b"PUSHB [" + b",".join(job(number) for number in range(count)) + b"]"
 
 
-@pytest.mark.parametrize("count", [1, 1000, 1023])
+@pytest.mark.parametrize("count", [1, 200, 255])
 def test_a_short_bulk_is_done_at_once(house: House, talk: Talk, count: int) -> None:
     assert in_turns(house, talk, bulk_of(count)) == 0
     assert house.queue_length() == count
 
 
-@pytest.mark.parametrize("count", [1024, 1025, 5000])
+@pytest.mark.parametrize("count", [256, 257, 5000])
 def test_a_long_bulk_is_done_in_slices(house: House, talk: Talk, count: int) -> None:
-    assert in_turns(house, talk, bulk_of(count)) >= 2 * (count // 1024)
+    assert in_turns(house, talk, bulk_of(count)) >= 2 * (count // 256)
     (reply,) = talk.later
     assert reply == b"$2\r\n{}\r\n"
     assert isinstance(reply, Held)
@@ -315,7 +316,7 @@ def test_no_slice_of_a_bulk_is_longer_than_another_command_may_wait(house: House
     while not talk.later:
         house.reactor.turn()
         lengths.append(house.queue_length())
-    assert max(after - before for before, after in itertools.pairwise(lengths)) <= 1024
+    assert max(after - before for before, after in itertools.pairwise(lengths)) <= 256
 
 
 def test_a_long_bulk_is_refused_as_a_whole_when_its_last_member_is_no_job(house: House, talk: Talk) -> None:
@@ -429,3 +430,64 @@ def test_a_mutation_of_many_jobs_is_done_in_slices(house: House, talk: Talk) -> 
     assert in_turns(house, talk, mutate("kill", "scheduled", regexp="*")) >= 3
     assert talk.later == [OK]
     assert sets(house)["dead"] == 1600
+
+
+# -- many queues -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def many_queues(house: House, talk: Talk) -> list[str]:
+    names = [f"q{number:05d}" for number in range(5000)]
+    for name in names:
+        talk.say(b"PUSH " + job(1, queue=f'"{name}"'))
+    return names
+
+
+def test_the_sizes_of_many_queues_are_gathered_in_slices(house: House, talk: Talk, many_queues: list[str]) -> None:
+    assert in_turns(house, talk, b"INFO") >= 5
+    reply = talk.later.pop()
+    queues = json.loads(reply.split(b"\r\n")[1])["faktory"]["queues"]
+    assert list(queues) == many_queues
+    assert set(queues.values()) == {1}
+
+
+def test_info_of_some_queues_is_answered_at_once(house: House, talk: Talk) -> None:
+    for number in range(500):
+        talk.say(b"PUSH " + job(1, queue=f'"q{number}"'))
+    assert in_turns(house, talk, b"INFO") == 0
+
+
+@pytest.mark.parametrize(("line", "left"), [(b"QUEUE PAUSE *", 0), (b"QUEUE REMOVE *", 0), (b"QUEUE PAUSE %b", 1)])
+def test_many_queues_are_changed_some_hundred_at_a_time(
+    house: House, talk: Talk, many_queues: list[str], line: bytes, left: int
+) -> None:
+    if b"%" in line:
+        line %= " ".join(many_queues[1:]).encode()
+
+    def unchanged() -> int:
+        states = house.manager.queue_states(many_queues)
+        return sum(not state.paused for state in states)
+
+    before, talked = 5000, talk.say(line)
+    assert talked is None
+    assert before - unchanged() <= 250
+    before = unchanged()
+    while not talk.later:
+        house.reactor.turn()
+        assert before - unchanged() <= 250
+        before = unchanged()
+    assert talk.later == [b"+OK\r\n"]
+    assert isinstance(talk.later[0], Held)
+    assert before == left
+
+
+def test_a_star_among_many_names_is_no_name(house: House, talk: Talk, many_queues: list[str]) -> None:
+    in_turns(house, talk, b"QUEUE PAUSE %b * %b" % (" ".join(many_queues[:250]).encode(), b"q00300"))
+    assert sum(state.paused for state in house.manager.queue_states(many_queues)) == 251
+
+
+@pytest.mark.parametrize("line", [b"FETCH " + b"a " * 20_000, b"QUEUE PAUSE " + b"a " * 200_000])
+def test_more_names_than_anybody_has_are_refused_before_they_are_told_apart(talk: Talk, line: bytes) -> None:
+    reply = talk.say(line)
+    assert reply is not None
+    assert re.match(rb"-ERR more than \d+ queues in one command", reply)
