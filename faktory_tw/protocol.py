@@ -37,7 +37,7 @@ from faktory_tw.core.waiting import Waiter
 from faktory_tw.fairness import FEWEST_LINES, MOST_LINES, Turns
 from faktory_tw.server import Server
 from faktory_tw.session import MOST_BEFORE_HELLO_BYTES, Session
-from faktory_tw.sockets import host_of, peer_of, peek, plain_socket, tune
+from faktory_tw.sockets import host_of, peek, peer_of, plain_socket, tune
 from faktory_tw.wire import CommandError, FatalCommandError, Held, WrongPassword
 
 HANDSHAKE_SECONDS = 2.0

@@ -225,8 +225,8 @@ AREA = Area(
         Fault(
             "reservations end on the wall clock",
             DUTIES,
-            "        expired = self._manager.working.expired(self._clock.monotonic())",
-            "        expired = self._manager.working.expired(self._clock.time())",
+            "        expired = self._manager.working.expired(self._clock.monotonic(), _SLICE)",
+            "        expired = self._manager.working.expired(self._clock.time(), _SLICE)",
         ),
         Fault(
             "gone workers are counted on the wall clock",

@@ -22,6 +22,7 @@ from tests.planted import (
     damage,
     features,
     operations,
+    overload,
     pages,
     policies,
     storage,
@@ -45,6 +46,7 @@ AREAS: Mapping[str, Area] = {
     "throttles": throttles.AREA,
     "operations": operations.AREA,
     "policies": policies.AREA,
+    "overload": overload.AREA,
 }
 ROOT = Path(__file__).resolve().parent.parent.parent
 NOT_COPIED = shutil.ignore_patterns(".*", "node_modules", "__pycache__", "*.egg-info", "build")
