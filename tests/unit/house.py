@@ -335,6 +335,7 @@ class House:
         limits: Limits | None = None,
         epoch: float = EPOCH,
         clock: Any = None,
+        prepare: Callable[[JobManager], None] = lambda _manager: None,
         **factory_settings: int,
     ) -> None:
         self.reactor = Reactor(epoch)
@@ -342,6 +343,7 @@ class House:
         self.store: Any = Disk() if store is None else store
         self.failures: list[BaseException] = []
         self.manager = JobManager(self.store, clock, lambda n: 0, limits, standard_features())
+        prepare(self.manager)
         self.manager.load()
         self._unreported = 0  # what the committer's thread will have to say
         watched: Any = self.store
