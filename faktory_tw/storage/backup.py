@@ -20,9 +20,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
 
 from faktory_tw.storage.database import DirectoryLock, sync_directory
 from faktory_tw.storage.replacement import finish_replacement, give_to_owner, place_for_new, replace_database
@@ -36,7 +37,7 @@ from faktory_tw.storage.snapshot import (
     examine,
     explained,
 )
-from faktory_tw.times import parse_rfc3339, rfc3339
+from faktory_tw.times import LAST_SECOND, parse_rfc3339, rfc3339
 
 __all__ = [
     "Backup",
@@ -96,13 +97,16 @@ class Restored:
     jobs: int
 
 
-class _Facts(msgspec.Struct):
-    """What is written beside a backup."""
+_Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 
-    number: int
-    taken_at: float
-    size_bytes: int
-    jobs: int
+
+class _Facts(msgspec.Struct):
+    """What is written beside a backup. One that says what no backup can have counts for nothing, as one that is missing."""
+
+    number: _Count
+    taken_at: Annotated[float, Meta(ge=0, le=LAST_SECOND)]
+    size_bytes: _Count
+    jobs: _Count
     sha256: str
 
 
