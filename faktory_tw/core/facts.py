@@ -13,6 +13,7 @@ having begun.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from struct import error as StructError  # noqa: N812 - the name of a class
 from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
@@ -21,7 +22,7 @@ from faktory_tw.config import Settings
 from faktory_tw.core.job import Job, Payload, job_of
 from faktory_tw.core.marks import Marks
 from faktory_tw.core.tasks import Clock
-from faktory_tw.storage.store import JobRow, Store
+from faktory_tw.storage.store import JobRow, Store, unreadable
 from faktory_tw.wire import CommandError
 
 if TYPE_CHECKING:
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 
 
 F = TypeVar("F", bound="Feature")
+
+NOT_AS_WRITTEN = (ValueError, ArithmeticError, LookupError, TypeError, StructError)
+"""What comes of taking bytes apart that are not what was written: those of a damaged disk, or of somebody's SQL."""
 
 
 class Arrival(msgspec.Struct, gc=False):
@@ -142,8 +146,14 @@ class Facts:
         raise CommandError(f"this server has no {kind.__name__.lower()}")
 
     def load(self, store: Store) -> None:
+        """Have each take over what the store has of its kind. Raises StoreError when that is not what it wrote."""
         for feature in self._features:
-            feature.load(store.entries(feature.kind))
+            try:
+                feature.load(store.entries(feature.kind))
+            except NOT_AS_WRITTEN as error:
+                raise unreadable(
+                    store.path, f"an entry of {feature.kind} is not as it was written, {error!r}"
+                ) from error
 
     def matter(self) -> bool:
         """Whether a job that is dropped has to be read first, because a feature may keep something of it."""

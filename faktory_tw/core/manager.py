@@ -40,7 +40,7 @@ from faktory_tw.core.views import Views
 from faktory_tw.core.waiting import Waiter
 from faktory_tw.core.weights import Weighted
 from faktory_tw.core.workers import State, Worker, Workers
-from faktory_tw.storage.store import Batch, JobRecord, JobRow, Place, PlaceRecord, QueueRecord, Store
+from faktory_tw.storage.store import Batch, JobRecord, JobRow, Place, PlaceRecord, QueueRecord, Store, unreadable
 from faktory_tw.wire import CommandError
 
 __all__ = ["Clock", "JobManager", "Limits", "Reservation"]
@@ -116,7 +116,12 @@ class JobManager:
         now = self._clock.monotonic()
         rows, count = stride.read(ids)
         for row in rows:
-            job = jobs.job_of(row)
+            try:
+                job = jobs.job_of(row)
+            except ValueError as error:
+                raise unreadable(
+                    self._store.path, f"the job number {row.id} is not as it was written, {error!r}"
+                ) from error
             job.body = b""
             since = row.reserved_at or 0.0
             seconds = max(jobs.lease_seconds(job.reserve_for), math.ceil((row.at or 0.0) - since))  # it was extended

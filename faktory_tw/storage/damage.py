@@ -25,7 +25,7 @@ from pathlib import Path
 from struct import Struct
 from urllib.parse import quote
 
-from faktory_tw.storage.store import StoreError
+from faktory_tw.storage.store import StoreError, remedy
 
 _HEADER = Struct(">8I")  # magic, version, page size, checkpoint, two salts, two checksums
 _FRAME = Struct(">6I")  # page, size of the database after a commit or 0, two salts, two checksums
@@ -38,16 +38,6 @@ _MOST_UNREADABLE_COMMITS = 2
 _FRAMES_AT_ONCE = 256
 _BLOCK_BYTES = 1 << 20
 _CORRUPT, _NOT_A_DATABASE = 11, 26  # SQLite's codes
-
-
-def remedy(path: Path) -> str:
-    """What to do when a database is damaged."""
-    return f"put a backup of it in its place: faktory-tw restore latest -d {path.parent}"
-
-
-def unreadable(path: Path, error: Exception) -> StoreError:
-    """What there is cannot be used."""
-    return StoreError(f"cannot read {path}: {error}; if it is damaged, {remedy(path)}")
 
 
 def unwritable(path: Path, error: sqlite3.Error) -> StoreError:

@@ -10,8 +10,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from faktory_tw.storage.damage import remedy, unreadable
-from faktory_tw.storage.store import StoreError
+from faktory_tw.storage.store import StoreError, remedy, unreadable
 
 if TYPE_CHECKING:  # Python 3.14 has it elsewhere only
     from importlib.abc import Traversable

@@ -38,7 +38,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
-from faktory_tw.storage.damage import check_files, remedy, unreadable, unwritable
+from faktory_tw.storage.damage import check_files, unwritable
 from faktory_tw.storage.database import (
     LOG_PAGES,
     DirectoryLock,
@@ -66,6 +66,8 @@ from faktory_tw.storage.store import (
     PlaceRecord,
     QueueRecord,
     StoreError,
+    remedy,
+    unreadable,
 )
 
 DURABILITIES = ("commit", "second", "os")

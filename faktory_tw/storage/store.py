@@ -21,6 +21,16 @@ class StoreError(Exception):
     """The store cannot be opened, read or written. The text is for the operator and says what to do."""
 
 
+def remedy(path: Path) -> str:
+    """What to do when a database is damaged."""
+    return f"put a backup of it in its place: faktory-tw restore latest -d {path.parent}"
+
+
+def unreadable(path: Path, error: object) -> StoreError:
+    """What there is cannot be used."""
+    return StoreError(f"cannot read {path}: {error}; if it is damaged, {remedy(path)}")
+
+
 class Place(IntEnum):
     """Where a job is. It is in exactly one place, or it is gone."""
 
