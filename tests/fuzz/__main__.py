@@ -92,7 +92,8 @@ def be(atheris: Any, options: argparse.Namespace) -> None:
 
 def campaign(names: Sequence[str], options: argparse.Namespace) -> int:
     """Fuzz one target after the other, and print a table."""
-    from tests.fuzz import campaign as one, corpus  # noqa: PLC0415
+    from tests.fuzz import campaign as one  # noqa: PLC0415
+    from tests.fuzz import corpus  # noqa: PLC0415
 
     directory = options.corpus or Path(tempfile.mkdtemp(prefix="faktory-fuzz-"))
     outcomes = []

@@ -24,9 +24,7 @@ MOST_SECONDS = 30  # for one input
 _TELL_SECONDS = 1.0
 _STATUS = re.compile(r"#(\d+)\s+\w+\s+cov: (\d+) ft: (\d+) corp: (\d+)")
 _PEAK = re.compile(r"peak_rss_mb:\s+(\d+)|rss: (\d+)Mb")
-HEAD = (
-    f"{'target':<14}{'inputs':>9}{'seconds':>9}{'edges':>8}{'new':>7}{'corpus':>8}{'slowest ms':>12}{'MiB':>6}{'failures':>10}"
-)
+HEAD = f"{'target':<14}{'inputs':>9}{'seconds':>9}{'edges':>8}{'new':>7}{'corpus':>8}{'slowest ms':>12}{'MiB':>6}{'failures':>10}"
 
 
 class Outcome(NamedTuple):
@@ -98,7 +96,9 @@ class Watch:
         self._told.write_text(text, encoding="utf-8")
 
 
-def fuzz(target: str, seconds: float, seeds: Sequence[bytes], directory: Path, progress: Callable[[str], None]) -> Outcome:
+def fuzz(
+    target: str, seconds: float, seeds: Sequence[bytes], directory: Path, progress: Callable[[str], None]
+) -> Outcome:
     """Fuzz a target for so long. ``directory`` keeps the corpus as it grows, and what fails."""
     inputs, crashes = directory / "corpus" / target, directory / "crashes" / target
     for path in (inputs, crashes):
@@ -125,7 +125,13 @@ def fuzz(target: str, seconds: float, seeds: Sequence[bytes], directory: Path, p
 
 
 def _one_process(
-    target: str, seconds: float, inputs: Path, crashes: Path, told: Path, total: dict[str, Any], progress: Callable[[str], None]
+    target: str,
+    seconds: float,
+    inputs: Path,
+    crashes: Path,
+    told: Path,
+    total: dict[str, Any],
+    progress: Callable[[str], None],
 ) -> None:
     command = [sys.executable, "-m", "tests.fuzz", target, "--be", str(told), "--corpus", str(inputs), "--crashes"]
     command += [str(crashes), "--seconds", str(int(seconds) + 1)]

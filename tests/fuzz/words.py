@@ -22,7 +22,9 @@ MEMBERS = sorted(
     {field.encode_name for kind in (Payload, Marks) for field in msgspec.structs.fields(kind)}
     | set("wid hostname pid labels pwdhash v username rss_kb current_state cancels errtype message errType".split())
     | set("result percent desc reserve_until retry_after cmd target filter jids regexp match error since until".split())
-    | set("place after limit state action name type base cap jitter parent_bid description success complete death".split())
+    | set(
+        "place after limit state action name type base cap jitter parent_bid description success complete death".split()
+    )
     | set("failed_at next_at retry_count remaining taken_at size_bytes jobs sha256 number".split())
 )
 WORDS = (
@@ -63,7 +65,17 @@ def dictionary() -> list[bytes]:
     words = [*VERBS, *SUBCOMMANDS, *(f'"{name}":'.encode() for name in MEMBERS)]
     words += [f'"{word}"'.encode() for word in WORDS]
     words += [word.encode() for word in (*WORDS, *NUMBERS, *TEXTS, *TOML)]
-    words += [setting.key.encode() for setting in SETTINGS] + [b"!90", b"!4000", b"!h1", b"!c", b"!d", b"!w", b"!t", b"!s1", b"!r1"]
+    words += [setting.key.encode() for setting in SETTINGS] + [
+        b"!90",
+        b"!4000",
+        b"!h1",
+        b"!c",
+        b"!d",
+        b"!w",
+        b"!t",
+        b"!s1",
+        b"!r1",
+    ]
     words += [b"\xff", b"\xed\xa0\x80", b"\xc3", b"\0", b"\r", b"\r\n", b"\n0", b"\n1", b"\na", b"@2", b"@1"]
     return sorted({word for word in words if word})
 

@@ -61,7 +61,18 @@ _THROTTLES = (
 def settings_of(throttles: int) -> Settings:
     """What a server in memory is told: cron entries, and one of some sets of throttles."""
     entries = tuple(
-        CronEntry(name, Schedule(text), b'{"jobtype":"Tick","args":[],"queue":"cron"}', "Tick", "cron", b"", catch_up, 3, False, "")
+        CronEntry(
+            name,
+            Schedule(text),
+            b'{"jobtype":"Tick","args":[],"queue":"cron"}',
+            "Tick",
+            "cron",
+            b"",
+            catch_up,
+            3,
+            False,
+            "",
+        )
         for name, text, catch_up in (("hourly", "@hourly", "last"), ("all", "*/5 * * * *", "all"))
     )
     return Settings(
@@ -247,7 +258,7 @@ class World:
         while True:
             while self.house.begin_commit() and self.storage.threaded:
                 self.house.land()
-            if not any([talker.flow() for talker in self.talkers.values()]):
+            if not any(talker.flow() for talker in self.talkers.values()):
                 break
         self.check_failures()
 

@@ -6,6 +6,7 @@ with a StoreError, which names the file and the remedy, or goes on; what was rea
 
 from __future__ import annotations
 
+import json
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from faktory_tw.features.standard import standard_features
 from faktory_tw.storage import backup
 from faktory_tw.storage.journal import decode
 from faktory_tw.storage.store import JobRow, Place, StoreError
+from faktory_tw.times import LAST_SECOND
 from tests.fuzz.cost import limited
 from tests.fuzz.memory import Memory, Unwritable, check_batch
 from tests.fuzz.targets.wire import STOCK
@@ -36,7 +38,9 @@ def entries(data: bytes) -> None:
         kind, _, rest = line.decode("ascii", "replace").partition(" ")
         key, _, value = rest.partition(" ")
         try:
-            store.put(kind if kind in KINDS else KINDS[len(kind) % len(KINDS)], bytes.fromhex(key), bytes.fromhex(value))
+            store.put(
+                kind if kind in KINDS else KINDS[len(kind) % len(KINDS)], bytes.fromhex(key), bytes.fromhex(value)
+            )
         except ValueError:
             continue
     store._rows[1] = JobRow(1, "q", 5, int(Place.QUEUED), 1, None, 1.0, b"", "", None, _BODY)
@@ -63,7 +67,9 @@ def written_entries() -> Iterator[bytes]:
     world.pass_time(4000.0)
     for (kind, key), value in sorted(storage.store._entries.items()):
         yield f"{kind} {key.hex()} {value.hex()}".encode()
-    yield b"\n".join(f"{kind} {key.hex()} {value.hex()}".encode() for (kind, key), value in storage.store._entries.items())
+    yield b"\n".join(
+        f"{kind} {key.hex()} {value.hex()}".encode() for (kind, key), value in storage.store._entries.items()
+    )
 
 
 def journal(data: bytes) -> None:
@@ -99,10 +105,24 @@ def facts(data: bytes) -> None:
         (directory / name).write_bytes(b"x" * 10)
         (directory / f"{name}.json").write_bytes(data)
         (found,) = limited(lambda: backup.list_backups(directory), len(data))
-        told = found.told()
-        msgspec.json.decode(msgspec.json.encode(told))
+        msgspec.json.decode(msgspec.json.encode(found.told()))
+        if found.number != _number_in(data):
+            raise AssertionError(f"its number is {found.number}, and not {_number_in(data)}")
     finally:
         shutil.rmtree(directory, ignore_errors=True)
+
+
+def _number_in(text: bytes) -> int:
+    """What number a backup has with these facts: 0 when they make no sense."""
+    try:
+        told = json.loads(text.decode())
+        numbers = [told[name] for name in ("number", "size_bytes", "jobs")]
+        whole = [int(number) for number in numbers if not isinstance(number, bool) and number == int(number)]
+        moment = told["taken_at"]
+        sound = len(whole) == 3 and all(0 <= number < 2**63 for number in whole) and 0 <= moment <= LAST_SECOND
+        return whole[0] if sound and isinstance(told["sha256"], str) and not isinstance(moment, bool) else 0
+    except (ValueError, LookupError, TypeError, ArithmeticError, RecursionError):
+        return 0
 
 
 def written_facts() -> Iterator[bytes]:

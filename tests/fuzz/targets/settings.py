@@ -158,7 +158,7 @@ def schedule(data: bytes) -> None:
         tick = limited(lambda at=last: entry.after(at), 20_000)  # type: ignore[misc]
         if tick is None:
             break
-        if not tick > last or tick % 60 and zone == "UTC":
+        if not tick > last or (tick % 60 and zone == "UTC"):
             raise AssertionError(f"{lines[0]!r} in {zone}: {tick} follows {last}")
         ticks.append(tick)
         last = tick
@@ -177,8 +177,6 @@ def _check_newest(entry: Schedule, moment: float, ticks: list[float]) -> None:
             return
 
 
-
-
 def defaults() -> Iterator[bytes]:
     """Each setting with a value that it may have."""
     for setting in SETTINGS:
@@ -187,5 +185,13 @@ def defaults() -> Iterator[bytes]:
 
 def schedules() -> Iterator[bytes]:
     """Schedules in all forms."""
-    for text in ("*/5 * * * *", "0 9 * * MON-FRI", "30 2 L * *", "0 0 29 2 *", "@hourly", "0 12 * * MON#2", "1-10/3,20 */4 LW * *"):
+    for text in (
+        "*/5 * * * *",
+        "0 9 * * MON-FRI",
+        "30 2 L * *",
+        "0 0 29 2 *",
+        "@hourly",
+        "0 12 * * MON#2",
+        "1-10/3,20 */4 LW * *",
+    ):
         yield f"{text}\nEurope/Berlin\n1774742400".encode()

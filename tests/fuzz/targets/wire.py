@@ -29,7 +29,8 @@ _MOST_PIECES = 200
 STOCK = b"\n".join(
     [
         *(
-            b'0PUSH {"jid":"queued-%02d","jobtype":"Mail","args":[%d,"x"],"priority":%d,"custom":{"track":1}}' % (n, n, n)
+            b'0PUSH {"jid":"queued-%02d","jobtype":"Mail","args":[%d,"x"],"priority":%d,"custom":{"track":1}}'
+            % (n, n, n)
             for n in range(1, 6)
         ),
         b'0PUSH {"jid":"unique-01","jobtype":"Mail","args":["u"],"custom":{"unique_for":600}}',
