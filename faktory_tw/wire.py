@@ -20,6 +20,8 @@ OK = b"+OK\r\n"
 ACKNOWLEDGED = Held(OK)
 NULL = b"$-1\r\n"
 
+LONGEST_ERROR = 4096  # characters: a refusal quotes what it refuses, and that may have any length
+
 _ONE_LINE = str.maketrans({"\r": " ", "\n": " "})
 
 
@@ -55,7 +57,10 @@ def bulk(body: bytes) -> bytes:
 
 
 def error(refusal: CommandError) -> bytes:
-    """An error reply on one line, whatever the message quotes from the client."""
-    text = f"-{refusal.code} {refusal}".translate(_ONE_LINE)
+    """An error reply on one line that is not endless, whatever the message quotes from the client."""
+    text = f"-{refusal.code} {refusal}"
+    if len(text) > LONGEST_ERROR:
+        text = f"{text[: LONGEST_ERROR - 1]}…"
+    text = text.translate(_ONE_LINE)
     reply = text.encode("utf-8", "replace") + b"\r\n"
     return Held(reply) if refusal.held else reply

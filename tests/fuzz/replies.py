@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 
 from faktory_tw.session import COMMANDS
+from faktory_tw.wire import LONGEST_ERROR
 
 _OK, _NULL = b"+OK\r\n", b"$-1\r\n"
 # What a verb is answered with if it is not refused: + is OK, $ a bulk string, 0 the null one.
@@ -25,7 +26,6 @@ _FORMS = {
     b"ADMIN": "$",
 }
 _MOST_QUOTED = 1000
-_LONGEST_ERROR = 10_000
 
 
 class BadReply(AssertionError):
@@ -48,7 +48,7 @@ def split(data: bytes) -> Iterator[bytes]:
             end += size + 2
         elif head[:1] not in (b"+", b"-") and head != b"$-1":
             raise BadReply(f"no reply begins so: {head[:100]!r}")
-        elif b"\n" in head or b"\r" in head or len(head) > _LONGEST_ERROR:
+        elif b"\n" in head or b"\r" in head or len(head) > 3 * LONGEST_ERROR:
             raise BadReply(f"not one line, or a very long one: {head[:100]!r}")
         yield data[place:end]
         place = end

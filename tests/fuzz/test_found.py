@@ -32,3 +32,16 @@ def test_an_entry_that_is_not_as_it_was_written_is_refused_at_start_with_a_remed
 def test_a_backup_is_listed_whatever_stands_beside_it(text: bytes, instead: bytes) -> None:
     """A time beyond what can be written made ADMIN BACKUPS fail, and the page of the backups."""
     TARGETS["facts"].run(FACTS.replace(text, instead))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'ADMIN LIST {"place":"dead","filter":{"%b":1}}' % (b"k" * 70_000),
+        b'FAIL {"jid":"%b"}' % (b"j" * 70_000),
+        b'PUSH {"jid":"12345678","jobtype":"T","args":[],"at":"%b"}' % ("\u20ac" * 30_000).encode(),
+    ],
+)
+def test_a_refusal_does_not_quote_without_end(line: bytes) -> None:
+    """A line of 64 MiB was answered with as much, once for each of its quotes."""
+    TARGETS["command"].run(line)

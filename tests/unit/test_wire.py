@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from faktory_tw.wire import ACKNOWLEDGED, NULL, OK, CommandError, FatalCommandError, Held, bulk, error
+from faktory_tw.wire import ACKNOWLEDGED, LONGEST_ERROR, NULL, OK, CommandError, FatalCommandError, Held, bulk, error
 
 
 def test_a_bulk_string_counts_bytes_and_not_characters() -> None:
@@ -53,3 +53,9 @@ def test_an_acknowledgement_of_a_change_is_held_and_other_replies_are_not() -> N
 def test_a_fatal_refusal_is_a_refusal() -> None:
     with pytest.raises(CommandError, match=r"^Shutdown in progress$"):
         raise FatalCommandError("Shutdown in progress")
+
+
+def test_an_error_is_cut_where_it_quotes_without_end() -> None:
+    reply = error(CommandError("x" * 100_000))
+    assert reply == b"-ERR " + b"x" * (LONGEST_ERROR - 6) + "…\r\n".encode()
+    assert error(CommandError("x" * (LONGEST_ERROR - 5))).count(b"x") == LONGEST_ERROR - 5
