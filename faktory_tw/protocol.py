@@ -19,7 +19,6 @@ Writing
 from __future__ import annotations
 
 import socket
-from collections import deque
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -35,6 +34,7 @@ from faktory_tw.committer import Committer, Outbox, Recipient
 from faktory_tw.core.manager import Reservation
 from faktory_tw.core.waiting import Waiter
 from faktory_tw.fairness import FEWEST_LINES, MOST_LINES, Turns
+from faktory_tw.lines import PutBy
 from faktory_tw.server import Server
 from faktory_tw.session import MOST_BEFORE_HELLO_BYTES, Session
 from faktory_tw.sockets import host_of, peek, peer_of, plain_socket, tune
@@ -42,6 +42,7 @@ from faktory_tw.wire import CommandError, FatalCommandError, Held, WrongPassword
 
 HANDSHAKE_SECONDS = 2.0
 PUT_BY_BYTES = 65_536
+UNREAD_BYTES = 8192  # of replies that a client does not read, and the operating system does not take any more
 MOST_HELD = 1024  # replies of one connection that wait for the disk before it is no longer read
 _INTERNAL_ERROR = wire.error(CommandError("internal error"))
 _DONE = Failure(errors.ConnectionDone())
@@ -76,8 +77,7 @@ class FaktoryProtocol(LineReceiver):
         self._parts: list[bytes] = []  # of a line whose end has not arrived
         self._parts_bytes = 0
         self._too_long = False  # the line that arrives: it is not kept, and refused when its turn comes
-        self._put_by: deque[bytes] = deque()
-        self._put_by_bytes = 0
+        self._put_by = PutBy()
         self._goes_on = False  # they will be gone on with
         self._pending = False  # a command is not answered yet
         self._stalled = False  # the client does not read
@@ -103,6 +103,7 @@ class FaktoryProtocol(LineReceiver):
         self._socket = plain_socket(self.transport)
         if self._socket is not None:
             tune(self._socket)
+            self.transport.bufferSize = UNREAD_BYTES
             self._write = self._write_at_once  # type: ignore[method-assign]
         self.transport.registerProducer(self, True)
         self._session = Session(factory.server, self._answer, lambda: host_of(self.transport))
@@ -161,7 +162,7 @@ class FaktoryProtocol(LineReceiver):
             session is not None and session.greeted,
             self._pending,
             session.waiter if session is not None else None,
-            self._put_by_bytes,
+            self._put_by.size,
             self._parts_bytes,
             len(self.outbox[self]) if self.outbox is not None else 0,
             self._stalled,
@@ -217,7 +218,6 @@ class FaktoryProtocol(LineReceiver):
 
     def _put_lines_by(self, lines: list[bytes]) -> None:
         self._put_by.extend(lines)
-        self._put_by_bytes += sum(map(len, lines)) + len(lines)
         if self._session is not None and self._session.waits and self._ends_next():
             self._close_after_replies()
         else:
@@ -225,7 +225,7 @@ class FaktoryProtocol(LineReceiver):
 
     def _ends_next(self) -> bool:
         """Whether the next command is END."""
-        return bool(self._put_by) and self._put_by[0].rstrip(b"\r").partition(b" ")[0] == b"END"
+        return bool(self._put_by) and self._put_by.first().rstrip(b"\r").partition(b" ")[0] == b"END"
 
     def _execute_lines(self, lines: list[bytes]) -> None:
         most = FEWEST_LINES
@@ -254,9 +254,7 @@ class FaktoryProtocol(LineReceiver):
                 self._go_on_soon()
                 return
             left -= 1
-            line = self._put_by.popleft()
-            self._put_by_bytes -= len(line) + 1
-            self.lineReceived(line)
+            self.lineReceived(self._put_by.popleft())
         if self._closing:
             return
         if self._too_long and not (self._put_by or self._pending or self._stalled):
@@ -434,7 +432,7 @@ class FaktoryProtocol(LineReceiver):
 
     def _pause_or_resume(self) -> None:
         held = len(self.outbox[self]) if self.outbox is not None else 0
-        pause = self._stalled or self._put_by_bytes > PUT_BY_BYTES or held >= MOST_HELD
+        pause = self._stalled or self._put_by.size > PUT_BY_BYTES or held >= MOST_HELD
         if pause and not self._paused:
             self._paused = True
             self.transport.pauseProducing()

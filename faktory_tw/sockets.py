@@ -7,6 +7,8 @@ from typing import Any
 
 from twisted.internet.interfaces import ISSLTransport, ITCPTransport
 
+UNSENT_BYTES = 65_536  # that the system keeps of replies for which there is no room on the way
+
 
 def host_of(transport: Any) -> str:
     """The address that a connection comes from; all that come by Unix sockets are one."""
@@ -20,12 +22,22 @@ def peer_of(transport: Any) -> str:
 
 
 def tune(sock: socket.socket) -> None:
-    """Send replies without delay, and notice in about a minute when the other machine is gone without a word."""
+    """Send replies without delay, and notice in about a minute when the other machine is gone without a word.
+
+    The system takes megabytes of replies for a client that does not read them, and the work of each is done by then; so
+    it is to take no more than it can send soon. On a long way this does not slow anything down: what is on it is not
+    counted.
+    """
     if sock.family not in (socket.AF_INET, socket.AF_INET6):
         return
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for name, value in (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3)):
+    for name, value in (
+        ("TCP_KEEPIDLE", 30),
+        ("TCP_KEEPINTVL", 10),
+        ("TCP_KEEPCNT", 3),
+        ("TCP_NOTSENT_LOWAT", UNSENT_BYTES),
+    ):
         if hasattr(socket, name):
             sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 

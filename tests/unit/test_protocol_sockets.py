@@ -12,7 +12,8 @@ from twisted.internet.interfaces import ITCPTransport
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from zope.interface import alsoProvides
 
-from faktory_tw.protocol import HANDSHAKE_SECONDS
+from faktory_tw.protocol import HANDSHAKE_SECONDS, UNREAD_BYTES
+from faktory_tw.sockets import UNSENT_BYTES
 from tests.unit.house import HELLO, Client, House, Wire, jid, job
 from tests.unit.test_protocol_replies import LATENCY_A, NOTHING, OK, jids, push
 
@@ -93,6 +94,12 @@ def test_small_replies_are_not_held_back_by_the_system(house: House) -> None:
 def test_a_machine_that_is_gone_without_a_word_is_noticed(house: House) -> None:
     _, sock = connect(house)
     assert (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1) in sock.options
+
+
+def test_neither_the_system_nor_twisted_takes_many_replies_for_a_client_that_does_not_read(house: House) -> None:
+    client, sock = connect(house)
+    assert (socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES) in sock.options
+    assert client.wire.bufferSize == UNREAD_BYTES
 
 
 def test_what_the_socket_does_not_take_is_left_to_the_transport(house: House) -> None:
