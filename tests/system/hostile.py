@@ -4,9 +4,11 @@
 
 For each kind a server is started; so many connections from 127.0.0.2 behave as it says, in a process of their own, while
 one from 127.0.0.1 pushes jobs and takes the time of each. The table has how many connections were opened and how many of
-them the server ended, how long a PUSH took, and what the server's memory grew to. Both ends need a file handle a
-connection: raise `ulimit -n` where that is less. Nothing here passes or fails by a time; see test_hostile.py for what must
-hold.
+them the server ended, how long a PUSH took, how many times as long as without the crowd (of the p99), and by how much the
+server's memory grew. Both ends need a file handle a connection: raise `ulimit -n` where that is less.
+
+What must hold: jobs that were acknowledged are there; memory grows by no more than `most_mib` says, or the exit status is
+1. Nothing passes or fails by a time, which would say more of the machine than of the server.
 """
 
 from __future__ import annotations
@@ -38,6 +40,9 @@ PAUSE_SECONDS = 0.002  # between two PUSHes
 HALF_LINE = b'PUSH {"jid":"half-a-line","jobtype":"work","args":["' + b"x" * 10_000
 QUESTIONS = b"INFO\r\n" * 200
 NONSENSE = b"NONSENSE {\x00\xff\r\n" * 2000
+QUIET_SECONDS = 2.0  # without a crowd, to compare with
+MOST_KIB = 160  # of memory that a connection may cost, whatever it does
+SLACK_MIB = 24  # and beside them all: jobs that were pushed meanwhile, and what the allocator keeps
 _MOST_ANSWER = 65_536
 _PAGE_KIB = os.sysconf("SC_PAGE_SIZE") // 1024
 
@@ -200,19 +205,33 @@ class Noticed(NamedTuple):
     opened: int
     ended: int
     milliseconds: list[float]
-    resident_mib: float
+    quiet: list[float]  # the same before the crowd came
+    grown_mib: float
+
+    @property
+    def most_mib(self) -> float:
+        """By how much the server's memory may have grown."""
+        return SLACK_MIB + self.connections * MOST_KIB / 1024
 
     def row(self) -> str:
         """A row of the table."""
         ordered = sorted(self.milliseconds)
-        p99 = ordered[min(int(len(ordered) * 0.99), len(ordered) - 1)]
+        p99 = _p99(ordered)
         return (
             f"{self.kind:<11}{self.connections:>7,}{self.opened:>10,}{self.ended:>10,}{len(ordered):>9,}"
-            f"{statistics.median(ordered):>9.2f}{p99:>9.2f}{ordered[-1]:>9.1f}{self.resident_mib:>8.0f}"
+            f"{statistics.median(ordered):>9.2f}{p99:>9.2f}{ordered[-1]:>9.1f}{p99 / _p99(sorted(self.quiet)):>8.1f}"
+            f"{self.grown_mib:>8.0f}{self.most_mib:>6.0f}"
         )
 
 
-HEAD = f"{'kind':<11}{'clients':>7}{'opened':>10}{'ended':>10}{'PUSHes':>9}{'p50 ms':>9}{'p99 ms':>9}{'max ms':>9}{'MiB':>8}"
+def _p99(ordered: Sequence[float]) -> float:
+    return ordered[min(int(len(ordered) * 0.99), len(ordered) - 1)]
+
+
+HEAD = (
+    f"{'kind':<11}{'clients':>7}{'opened':>10}{'ended':>10}{'PUSHes':>9}{'p50 ms':>9}{'p99 ms':>9}{'max ms':>9}{'times':>8}"
+    f"{'+MiB':>8}{'most':>6}"
+)
 
 
 @contextmanager
@@ -233,19 +252,29 @@ def crowd_at(server: Server, kind: str, connections: int, seconds: float) -> Ite
 def notice(server: Server, kind: str, connections: int, seconds: float) -> Noticed:
     """Have a crowd at a server, push jobs as long as it is there, and return what was noticed of it."""
     milliseconds: list[float] = []
-    resident = 0.0
+    quiet: list[float] = []
+    grown = 0.0
     assert server.process is not None
-    with server.client(timeout=60) as client, crowd_at(server, kind, connections, seconds) as crowd:
-        while crowd.poll() is None:
+    with server.client(timeout=60) as client:
+
+        def push(times: list[float]) -> None:
             began = time.perf_counter()
             client.push(job("polite"))
-            milliseconds.append((time.perf_counter() - began) * 1000)
-            if len(milliseconds) % 20 == 0:
-                resident = max(resident, resident_mib(server.process.pid))
+            times.append((time.perf_counter() - began) * 1000)
             time.sleep(PAUSE_SECONDS)
-        assert crowd.stdout is not None
-        told = json.loads(crowd.stdout.read())
-    return Noticed(kind, connections, told["opened"], told["ended"], milliseconds, resident)
+
+        until = time.monotonic() + min(QUIET_SECONDS, seconds / 4)
+        while time.monotonic() < until:
+            push(quiet)
+        before = resident_mib(server.process.pid)
+        with crowd_at(server, kind, connections, seconds) as crowd:
+            while crowd.poll() is None:
+                push(milliseconds)
+                if len(milliseconds) % 20 == 0:
+                    grown = max(grown, resident_mib(server.process.pid) - before)
+            assert crowd.stdout is not None
+            told = json.loads(crowd.stdout.read())
+    return Noticed(kind, connections, told["opened"], told["ended"], milliseconds, quiet, grown)
 
 
 def resident_mib(pid: int) -> float:
@@ -278,6 +307,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if unknown := set(options.kinds) - set(KINDS):
         parser.error(f"there is no {', '.join(sorted(unknown))}")
     sys.stdout.write(HEAD + "\n")
+    bounded = True
     for kind in options.kinds or KINDS:
         with tempfile.TemporaryDirectory() as directory:
             server = Server(Path(directory), password=PASSWORD)
@@ -288,7 +318,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 server.close()
         sys.stdout.write(noticed.row() + "\n")
         sys.stdout.flush()
-    return 0
+        bounded = bounded and noticed.grown_mib <= noticed.most_mib
+    return 0 if bounded else 1
 
 
 if __name__ == "__main__":
