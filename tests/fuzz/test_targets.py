@@ -16,9 +16,9 @@ from tests.fuzz.grammar import STRATEGIES
 from tests.fuzz.targets import TARGETS
 
 EXAMPLES = int(os.environ.get("FAKTORY_TW_EXAMPLES", "0"))
-FEW = {"storage": 8, "conversation": 60, "framing": 30}
+FEW = {"storage": 5, "conversation": 40, "framing": 15}
 small = settings(
-    max_examples=EXAMPLES or 50,
+    max_examples=EXAMPLES or 30,
     derandomize=not EXAMPLES,
     database=None,
     deadline=None,
@@ -35,7 +35,7 @@ def test_nothing_that_is_tried_breaks_anything(name: str) -> None:
     if strategy is None:
         strategy = st.tuples(st.sampled_from(begin), st.integers(0, 5000), st.binary(max_size=4)).map(_changed)
 
-    @settings(small, max_examples=EXAMPLES or FEW.get(name, 50))
+    @settings(small, max_examples=EXAMPLES or FEW.get(name, 30))
     @given(strategy)
     def nothing_breaks(data: bytes) -> None:
         target.run(data)
@@ -51,5 +51,5 @@ def _changed(told: tuple[bytes, int, bytes]) -> bytes:
 
 @pytest.mark.parametrize("name", TARGETS)
 def test_nothing_of_the_corpus_breaks_anything(name: str) -> None:
-    for data in kept(name):
+    for data in (*kept(name), *TARGETS[name].edges()):
         TARGETS[name].run(data)

@@ -21,6 +21,7 @@ from tests.planted import (
     cron,
     damage,
     features,
+    fuzz,
     operations,
     overload,
     pages,
@@ -47,6 +48,7 @@ AREAS: Mapping[str, Area] = {
     "operations": operations.AREA,
     "policies": policies.AREA,
     "overload": overload.AREA,
+    "fuzz": fuzz.AREA,
 }
 ROOT = Path(__file__).resolve().parent.parent.parent
 NOT_COPIED = shutil.ignore_patterns(".*", "node_modules", "__pycache__", "*.egg-info", "build")
