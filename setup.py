@@ -112,6 +112,10 @@ setup(
             # Builds the wheel that the deployment tests install; 70.1 is the first that needs nothing else for it.
             "setuptools>=70.1",
         ],
+        "fuzz": [
+            # Fuzzing guided by coverage, python -m tests.fuzz; it has wheels for CPython 3.11 to 3.13 on Linux only.
+            "atheris>=3; sys_platform == 'linux' and python_version >= '3.11' and python_version < '3.14'",
+        ],
         "lint": [
             # Linter and formatter.
             "ruff>=0.8",

@@ -5,7 +5,7 @@
 
 Each target gets N seconds, one after the other. Needs atheris: ``pip install -e '.[fuzz]'``; replaying does not. Inputs
 that break something are kept in DIR/crashes, and told with how to replay them; what was found beside in DIR/corpus, from
-which a later run goes on. ``--keep`` puts the inputs that were needed to see all that was seen into tests/data/fuzz.
+which a later run goes on. ``--keep`` puts some of them into tests/data/fuzz.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, default=60, help="for each target; default 60")
     parser.add_argument("--corpus", type=Path, metavar="DIR", help="where inputs are kept; default: a new directory")
     parser.add_argument("--replay", type=Path, metavar="FILE", help="run one input, and show what it breaks")
-    parser.add_argument("--keep", action="store_true", help="put what is needed into tests/data/fuzz")
+    parser.add_argument("--keep", action="store_true", help="put some of what is found into tests/data/fuzz")
     parser.add_argument("--be", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--crashes", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
@@ -83,10 +83,8 @@ def be(atheris: Any, options: argparse.Namespace) -> None:
         f"-rss_limit_mb={campaign.MOST_MEMORY_MIB}",
         "-print_final_stats=1",
         "-len_control=20",
-        *(["-merge=1"] if options.keep else []),
     ]
-    folders = [str(options.be.with_name("merged"))] if options.keep else []
-    atheris.Setup([sys.argv[0], *flags, *folders, str(options.corpus)], watch)
+    atheris.Setup([sys.argv[0], *flags, str(options.corpus)], watch)
     atheris.Fuzz()
 
 
@@ -100,6 +98,8 @@ def campaign(names: Sequence[str], options: argparse.Namespace) -> int:
     for name in names:
         seeds = [*corpus.kept(name), *_targets()[name].begin_with()]
         outcomes.append(one.fuzz(name, options.seconds, seeds, directory, _progress))
+        if options.keep:
+            one.keep(name, seeds, directory)
     _progress("")
     rows = [one.HEAD, *(outcome.row() for outcome in outcomes)]
     sys.stdout.write("\n".join(rows) + "\n")

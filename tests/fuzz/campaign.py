@@ -21,6 +21,8 @@ from tests.fuzz import corpus
 
 MOST_MEMORY_MIB = 1500
 MOST_SECONDS = 30  # for one input
+MOST_KEPT = 40  # inputs of a target: all are replayed by the tests
+LONGEST_KEPT = 600
 _TELL_SECONDS = 1.0
 _STATUS = re.compile(r"#(\d+)\s+\w+\s+cov: (\d+) ft: (\d+) corp: (\d+)")
 _PEAK = re.compile(r"peak_rss_mb:\s+(\d+)|rss: (\d+)Mb")
@@ -156,6 +158,18 @@ def _one_process(
         for path in set(crashes.iterdir()) - before - set(map(Path, total["failures"])):
             why = next((line.strip() for line in reversed(lines) if "ERROR: " in line), f"exit status {status}")
             total["failures"][str(path)] = why
+
+
+def keep(target: str, seeds: Sequence[bytes], directory: Path) -> int:
+    """Put some of what was found beyond the seeds into tests/data/fuzz, beside what is there. Returns how many there are.
+
+    libFuzzer keeps an input only when it showed something new, so any of them are worth to begin with.
+    """
+    found = set(corpus.packed(directory / "corpus" / target)).difference(seeds)
+    small = sorted((data for data in found if len(data) <= LONGEST_KEPT), key=lambda data: (len(data), data))
+    there = corpus.kept(target)
+    every = max(-(-len(small) // max(MOST_KEPT - len(there), 1)), 1)
+    return corpus.keep(target, [*there, *small[::every]][:MOST_KEPT])
 
 
 def _take_status(line: str, total: dict[str, Any]) -> None:
