@@ -20,11 +20,18 @@ TURN_SECONDS = 0.02
 class Turns:
     """The line. ``call_later(0, call)`` calls something in the next turn; ``monotonic`` tells the time in seconds.
 
-    ``most_lines`` is how many lines of what has just come may be executed before standing in the line.
+    ``most_lines`` is how many lines of what has just come may be executed before standing in the line. ``seconds``: so
+    much of each turn of the reactor.
     """
 
-    def __init__(self, call_later: Callable[[float, Callable[[], None]], Any], monotonic: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        call_later: Callable[[float, Callable[[], None]], Any],
+        monotonic: Callable[[], float],
+        seconds: float = TURN_SECONDS,
+    ) -> None:
         self.most_lines = MOST_LINES
+        self._seconds = seconds
         self._call_later = call_later
         self._monotonic = monotonic
         self._waiting: deque[Callable[[], None]] = deque()
@@ -38,7 +45,7 @@ class Turns:
 
     def _take_turns(self) -> None:
         waiting, self._waiting = self._waiting, deque()
-        until = self._monotonic() + TURN_SECONDS
+        until = self._monotonic() + self._seconds
         try:
             while waiting:
                 waiting.popleft()()

@@ -1,8 +1,12 @@
 """Connections to the site: how much they may send, how long they may take, and how many there may be.
 
-Twisted reads the requests. What it does not bound is bounded here: the body, the time in which a request must have come,
-the connections. What it answers by itself, to what is no HTTP, gets the headers that every answer has. It also reads the
-fields of each request as soon as it is there, which may take seconds for a body of many MiB; that is left to the pages.
+Twisted reads the requests. What it does not bound is bounded here: the body, the time in which a request must have come
+and an answer must have been taken, the connections, and what is done in one turn (:mod:`web.gate.turns`). What it answers by
+itself, to what is no HTTP, gets the headers that every answer has. It also reads the fields of each request as soon as it is
+there, which may take seconds for a body of many MiB; that is left to the pages.
+
+Where there are as many connections as there may be, a new one takes the place of the one that has gone longest without
+sending a whole request: so thousands that send nothing, or half a request, keep nobody out.
 """
 
 # ruff: noqa: N802, N815 - Twisted's names
@@ -14,12 +18,15 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from twisted.internet.interfaces import IAddress, IDelayedCall, ITCPTransport
 from twisted.internet.protocol import Protocol, connectionDone
+from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.web.http import HTTPChannel
 from twisted.web.server import Request, Site
+
+from faktory_tw.fairness import Turns
 
 from .fields import FORM_BYTES
 from .security import HEADERS
+from .turns import TURN_SECONDS, TurnChannel
 
 if TYPE_CHECKING:
     from ..site import WebUI
@@ -30,7 +37,11 @@ IDLE_SECONDS = 60  # between two requests, or two pieces of one
 HEAD_SECONDS = 30.0  # from the first byte of a request to the end of its headers
 BODY_SECONDS = 60.0  # for the body, and
 BODY_RATE = 16_384  # bytes a second that are expected of a large one
+TAKING_SECONDS = 60.0  # in which an answer must have been taken, and as many as BODY_RATE makes of its length
+FAREWELL_SECONDS = 15.0  # the same for what is said before a connection is closed that made no sense
 MOST_DISCARDED = 1 << 23  # bytes of a body that is too long are read, so that its sender hears why
+
+_log = Logger(namespace="faktory_tw.web")
 
 _REASONS = {
     400: b"Bad Request",
@@ -41,6 +52,8 @@ _REASONS = {
     503: b"Service Unavailable",
 }
 _TOO_LONG = b"The body of the request is too long."
+_TOO_MANY = b"Too many connections; try again in a moment."
+_NO_ROOM = b"There is no room for the body of the request; try again later."
 
 
 def bare_answer(status: int, sentence: bytes) -> bytes:
@@ -102,20 +115,40 @@ class BoundedRequest(Request):
             super().finish()
 
 
-class BoundedChannel(HTTPChannel):
+class BoundedChannel(TurnChannel):
     """A connection that is closed when a request takes too long to come, and told why when it makes no sense."""
 
     site: BoundedSite
     transport: ITCPTransport
     _deadline: IDelayedCall | None = None
+    _end: IDelayedCall | None = None  # when a connection that is being closed is cut
     _refused = False
+    _answer_bytes = 0  # of the last answer
 
-    def dataReceived(self, data: bytes) -> None:
+    def connectionMade(self) -> None:
+        super().connectionMade()
+        self.site.waiting[self] = None
+
+    def look_at(self, piece: bytes) -> None:
         if self._refused:
             return
         if self._deadline is None and not self._handlingRequest:
             self._deadline = self.callLater(HEAD_SECONDS, self._too_late)
-        super().dataReceived(data)
+        try:
+            super().look_at(piece)
+        except OSError as error:  # long bodies are kept in files
+            _log.error("The body of a request could not be kept: {error}", error=error)
+            self.refuse(503, _NO_ROOM)
+        except Exception:  # noqa: BLE001 - nothing that is sent may harm others in the line
+            _log.failure("A connection to the web UI failed")
+            self.transport.abortConnection()
+
+    def lineReceived(self, line: bytes) -> None:
+        """Headers of several lines are no longer HTTP, and cost Twisted the square of their length."""
+        if line[:1] in (b" ", b"\t"):
+            self._respondToBadRequestAndDisconnect()
+        elif not self._refused:
+            super().lineReceived(line)
 
     def allHeadersReceived(self) -> None:
         super().allHeadersReceived()
@@ -125,17 +158,54 @@ class BoundedChannel(HTTPChannel):
     def allContentReceived(self) -> None:
         self._in_time()
         if not self._refused:
+            self.site.waiting.pop(self, None)
             super().allContentReceived()
+
+    def requestDone(self, request: Request) -> None:
+        self._answer_bytes = request.sentLength
+        self._savedTimeOut: Any = IDLE_SECONDS + self._answer_bytes / BODY_RATE
+        super().requestDone(request)
+        self._wait_for_request()
+
+    def pauseProducing(self) -> None:
+        """An answer is being taken, slowly: this connection keeps its place."""
+        super().pauseProducing()
+        self.site.waiting.pop(self, None)
+
+    def resumeProducing(self) -> None:
+        super().resumeProducing()
+        self._wait_for_request()
+
+    def loseConnection(self) -> None:
+        super().loseConnection()
+        if self._end is None and not self.lost:
+            seconds = FAREWELL_SECONDS if self._refused else TAKING_SECONDS + self._answer_bytes / BODY_RATE
+            self._end = self.callLater(seconds, self._cut)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._in_time()
+        if self._end is not None:
+            self._end.cancel()
         self.site.connections -= 1
+        self.site.waiting.pop(self, None)
         super().connectionLost(reason)
+
+    def give_way(self) -> None:
+        """Another connection needs the place of this one, which has not sent a whole request."""
+        self.refuse(503, _TOO_MANY, silent=self._deadline is None)
+
+    def _wait_for_request(self) -> None:
+        if not (self.lost or self._refused or self._handlingRequest or self._waitingForTransport):
+            self.site.waiting[self] = None
 
     def _in_time(self) -> None:
         if self._deadline is not None and self._deadline.active():
             self._deadline.cancel()
         self._deadline = None
+
+    def _cut(self) -> None:
+        self._end = None
+        self.transport.abortConnection()
 
     def _too_late(self) -> None:
         self._deadline = None
@@ -143,11 +213,13 @@ class BoundedChannel(HTTPChannel):
 
     # -- what makes no sense ---------------------------------------------------------------------------------------
 
-    def refuse(self, status: int, sentence: bytes) -> None:
-        """Answer, and read no more."""
+    def refuse(self, status: int, sentence: bytes, silent: bool = False) -> None:
+        """Answer, and read no more. ``silent``: nothing was asked, and nothing is answered."""
         if not self._refused:
             self._refused = True
-            self.transport.write(bare_answer(status, sentence))
+            self.site.waiting.pop(self, None)
+            if not silent:
+                self.transport.write(bare_answer(status, sentence))
             self.loseConnection()
 
     def _send100Continue(self) -> None:
@@ -174,7 +246,7 @@ class _Full(Protocol):
 
     def connectionMade(self) -> None:
         assert self.transport is not None
-        self.transport.write(bare_answer(503, b"Too many connections; try again in a moment."))
+        self.transport.write(bare_answer(503, _TOO_MANY))
         self.transport.loseConnection()
 
 
@@ -193,11 +265,15 @@ class BoundedSite(Site):
         self.most_body_bytes = most_body_bytes
         self.ui = ui
         self.connections = 0
+        self.waiting: dict[BoundedChannel, None] = {}  # for a whole request, who has waited longest first
+        self.turns = Turns(self._call_later, ui.server.clock.monotonic, TURN_SECONDS)
 
     def buildProtocol(self, addr: IAddress | None) -> Any:  # noqa: ARG002
         """Twisted's would speak HTTP/2, too, where a library for it happens to be installed; that has other bounds."""
         if self.connections >= MOST_CONNECTIONS:
-            return _Full()
+            if not self.waiting or self.connections >= 2 * MOST_CONNECTIONS:  # some are still being closed
+                return _Full()
+            next(iter(self.waiting)).give_way()
         self.connections += 1
         channel: Any = BoundedChannel()
         channel.factory = channel.site = self
@@ -205,6 +281,9 @@ class BoundedSite(Site):
         channel.callLater = self.reactor.callLater
         channel.timeOut = self.timeOut
         return channel
+
+    def _call_later(self, seconds: float, call: Callable[[], None]) -> None:
+        self.reactor.callLater(seconds, call)
 
     def acceptableProtocols(self) -> list[bytes]:
         return [b"http/1.1"]

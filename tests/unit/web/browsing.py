@@ -123,8 +123,10 @@ class Exchange:
         self.lost = False
 
     def send(self, data: bytes) -> None:
-        """Send bytes; nothing more happens than what happens at once."""
+        """Send bytes; nothing more happens than that they are looked at."""
         self.channel.dataReceived(data)
+        while getattr(self.channel, "_stands", False) and not self.lost:
+            self._house.reactor.turn()
 
     def wait(self) -> None:
         """Let the server work until it has nothing more to do."""

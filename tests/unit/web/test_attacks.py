@@ -13,7 +13,6 @@ from tests.unit.web.browsing import HOST, Answer, Browser, Exchange, ask, site_o
 from tests.unit.web.conftest import PASSWORD
 from web.answers import Answer as PageAnswer
 from web.answers import Json
-from web.gate import connections
 from web.gate.fields import FORM_BYTES, MOST_FIELDS
 from web.routes import Role, command, form, page, question
 from web.visit import Visit
@@ -462,16 +461,3 @@ def test_a_request_that_came_in_time_is_answered_however_long_that_takes(house: 
     exchange.wait()
     assert len(exchange.answers()) == 2
     exchange.leave()
-
-
-def test_too_many_connections_are_told_to_come_again(house: House, ear: Ear, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connections, "MOST_CONNECTIONS", 3)
-    there = [Exchange(house) for _ in range(3)]
-    refused = Exchange(house)
-    assert refused.raw.startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
-    assert refused.line.closed
-    refused.leave()
-    for exchange in there:
-        exchange.leave()
-    assert ask(house, "/page").status == 200
-    assert site_of(house).connections == 0
