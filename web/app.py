@@ -215,9 +215,12 @@ def _unreadable(request: Any) -> Refusal | None:
         return Refusal(414, f"The address is longer than {_MOST_ADDRESS} characters.")
     try:
         b"".join(request.postpath).decode()
-        request.getRequestHostname().decode("ascii")
     except UnicodeDecodeError:
         return Refusal(400, "The address is not UTF-8 text.")
+    try:  # as Klein will read it
+        request.getRequestHostname().decode("ascii").partition(":")[0].encode("idna")
+    except UnicodeError:
+        return Refusal(400, "The header Host must have the name or address under which this server was asked.")
     headers = request.requestHeaders.getRawHeaders(b"X-Script-Name", [])
     try:
         request.prefix = prefix_of(b", ".join(headers).decode("ascii"))

@@ -213,9 +213,12 @@ def test_a_path_that_is_not_utf_8_is_refused(house: House, ear: Ear, path: str, 
     assert answer.json() == {"error": "The address is not UTF-8 text."}
 
 
-def test_a_host_that_is_no_name_is_refused(house: House, ear: Ear) -> None:
-    answers, _ = raw(house, b"GET /page HTTP/1.1\r\nHost: \xff\xfe\r\nConnection: close\r\n\r\n")
+@pytest.mark.parametrize("name", [b"\xff\xfe", b"x" * 64, b"a..b", b".", b"x" * 3000, b".a:7420"])
+def test_a_host_that_is_no_name_is_refused(house: House, ear: Ear, name: bytes) -> None:
+    head = b"GET /page HTTP/1.1\r\nConnection: close\r\nAccept: application/json\r\nHost: "
+    answers, _ = raw(house, head + name + b"\r\n\r\n")
     assert [answer.status for answer in answers] == [400]
+    assert answers[0].json()["error"].startswith("The header Host must have the name ")
 
 
 @pytest.mark.parametrize(
