@@ -6,8 +6,9 @@ from typing import Any
 
 from faktory_tw.features.cron import Cron
 from faktory_tw.features.cron.requests import MOST_CRON, list_entries, told
+from faktory_tw.wire import CommandError
 
-from ..answers import Answer, NotThere
+from ..answers import Answer, NotThere, Refusal
 from ..content.cron import ACTIONS, change
 from ..routes import Route, command, question
 from ..visit import Visit
@@ -18,7 +19,11 @@ async def list_cron(visit: Visit) -> Answer:
     """The entries in the order of the settings."""
     know_fields(visit, "limit", "after")
     limit, after = asked_page(visit)
-    return answer(list_entries(visit.manager.facts.find(Cron), after, min(limit, MOST_CRON)))
+    try:
+        told_entries = list_entries(visit.manager.facts.find(Cron), after, min(limit, MOST_CRON))
+    except CommandError as error:
+        raise Refusal(400, f"{error}.") from None
+    return answer(told_entries)
 
 
 async def show_entry(visit: Visit, name: str) -> Answer:

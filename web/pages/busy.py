@@ -110,10 +110,11 @@ async def tell_workers(visit: Visit) -> Answer:
         ask = confirmation(visit, sentence, visit.gettext("Stop"), back="/busy", detail=detail)
         if ask is not None:
             return ask
+    back = _back(visit)  # refused before anything is changed, if it makes no sense
     count = sum(workers.tell(visit.manager, wids, state))
     action = "quiet workers" if state is State.QUIET else "stop workers"
     await visit.changed(action, wids="all" if wids is None else ", ".join(wids[:10]), count=count)
-    return Redirect(_back(visit), _notice(visit, state, count))
+    return Redirect(back, _notice(visit, state, count))
 
 
 def _meant(visit: Visit) -> tuple[State, list[str] | None]:

@@ -81,13 +81,13 @@ async def change_entry(visit: Visit) -> Answer:
     if action not in ACTIONS:
         raise Refusal(400, visit.gettext("There is no such action."))
     _known(visit, name)
-    told = await change(visit, action, name)
     number = visit.number("page", 1, 1, _MOST_PAGES)
     back = (
         f"/cron/{name}"
         if visit.text("from") == "entry"
         else links.address("/cron", page=number if number > 1 else None)
     )
+    told = await change(visit, action, name)
     return Redirect(back, _notice(visit, action, told))
 
 

@@ -25,9 +25,10 @@ async def choose(visit: Visit) -> Answer:
             raise Refusal(400, visit.gettext("There is no such choice: %(field)s.") % {"field": field})
         if value:
             chosen.append((cookie, value))
+    back = own_path(visit.text("back", "/"))
     for cookie, value in chosen:
         visit.set_cookie(cookie, value)
-    return Redirect(own_path(visit.text("back", "/")))
+    return Redirect(back)
 
 
 ROUTES = (preference("/preferences", choose),)

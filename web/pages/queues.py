@@ -87,12 +87,13 @@ async def change_queues(visit: Visit) -> Answer:
     if action in ("clear", "remove") and not visit.text("confirmed"):
         assert names is not None
         return _asked(visit, action, names, visit.form)
+    back = _back(visit, names, action)  # refused before anything is changed, if it makes no sense
     change = QueueChange(visit.manager, action, names, None if newest < 0 else newest)
     told = "all" if names is None else ", ".join(names[:10])
     await visit.change(change.steps(), f"{action} queues", queues=told, done=change)
     if change.kept:
         return _asked_again(visit, change)
-    return Redirect(_back(visit, names, action), _notice(visit, action, change))
+    return Redirect(back, _notice(visit, action, change))
 
 
 def _asked(visit: Visit, action: str, names: list[str], fields: Fields, detail: str = "") -> Page:

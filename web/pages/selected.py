@@ -73,12 +73,13 @@ async def change(visit: Visit) -> Answer:
         )
         if ask is not None:
             return ask
+    back = _back(visit, where)  # refused before anything is changed, if it makes no sense
     selection = Selection(visit.manager, where, action, ids, priority)
     visit.check_role()
     await visit.ui.carry_out(_carry_out(visit, where, action, selection))
     if not selection.changed:
-        return Redirect(_back(visit, where), _told(visit, action, selection), failed=True)
-    return Redirect(_next(visit, where, selection), _told(visit, action, selection))
+        return Redirect(back, _told(visit, action, selection), failed=True)
+    return Redirect(_next(visit, where, selection, back), _told(visit, action, selection))
 
 
 async def _carry_out(visit: Visit, where: Spot, action: str, selection: Selection) -> None:
@@ -125,10 +126,10 @@ def _back(visit: Visit, where: Spot) -> str:
     return where.address(**known)
 
 
-def _next(visit: Visit, where: Spot, selection: Selection) -> str:
+def _next(visit: Visit, where: Spot, selection: Selection, back: str) -> str:
     """Where to look now. A job that is still there is shown, with the id that it has now."""
     if visit.text("from") != "job":
-        return _back(visit, where)
+        return back
     job_id = selection.changed[0]
     return f"/jobs/{job_id}" if find_job(visit.manager, job_id) is not None else where.address()
 
