@@ -211,6 +211,11 @@ class Client:
         line = verb if argument is None else f"{verb} {json.dumps(argument, separators=(',', ':'))}"
         return self._value(self.command(line))
 
+    def text(self, line: str) -> str:
+        """Send a line whose reply is a text, not JSON; return it."""
+        reply = self.command(line)
+        return reply.value.decode() if reply.type == "bulk" else str(self._value(reply))
+
     # -- reading -------------------------------------------------------------------------------------------------------
 
     @staticmethod

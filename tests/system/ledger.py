@@ -11,23 +11,27 @@ its record may not have been on disk, which is the one exception the server's pr
 job may be delivered again, even if the worker's ACK was answered, but only if it was answered by a later incarnation: an
 ACK that the very process that made the reservation has answered is final.
 
-It follows that two workers may hold one job. The server lets any worker end a reservation, so the late FAIL of the first
+It follows that two workers may hold one job. So they may when a FAIL was carried out and not answered: the job is tried
+again, by another, before the first worker sends its FAIL once more. The server lets any worker end a reservation, so the late FAIL of the first
 may put the job among the retries while the second is at work; then the ACK of the second comes too late, is answered
 `+OK` like any ACK of an unknown jid, and the job comes back. That is the same exception, and counted beside it.
 """
 
 from __future__ import annotations
 
-import random
-import sqlite3
+import json
 import threading
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from tests.system.traits.trait import Trait
 
 EXCUSED_SECONDS = 1.0
+NEVER = float("inf")
 MAX_SHOWN = 8
 
 
@@ -44,6 +48,10 @@ class Fetch:
     answered_in: int = 0
     answered_at: float = 0.0
     sent_at: float = 0.0  # for the first time
+    wid: str = ""
+    fields: dict[str, Any] = field(
+        default_factory=dict
+    )  # that the ACK or FAIL has beside the jid, each time it is sent
 
     def settling(self, outcome: str) -> None:
         """ACK or FAIL is about to be sent, perhaps not for the first time."""
@@ -71,19 +79,31 @@ class Account:
     priority: int
     retry: int
     scheduled: bool
-    push: str = "unanswered"  # or "acknowledged", or the text of the refusal
+    push: str = "unanswered"  # or "acknowledged", the text of the refusal, or "owed": the server pushes it some time
     fetches: list[Fetch] = field(default_factory=list)
     # What it asks of the features, see traits.py. `may_vanish`: it ends by itself.
     custom: dict[str, Any] = field(default_factory=dict)
     args: list[Any] | None = None
+    jobtype: str = "Torture"
+    delay: float = 0.0  # of a scheduled one, 0: any
     may_vanish: bool = False
     sent_at: float = 0.0
     answered_at: float = 0.0
+    # What operators did, see traits/orders.py: when it was deleted, asked for and answered; whether it may have been
+    # killed, or asked to stop.
+    deleting_at: float = NEVER
+    deleted_at: float = NEVER
+    condemned: bool = False
 
-    def may_be_finished(self) -> bool:
-        """Whether a client has said anything that may have ended the job, or it may have ended by itself."""
-        return self.may_vanish or any(
-            f.outcome == "ACK" or (f.outcome == "FAIL" and self.retry == 0) for f in self.fetches
+    def may_be_finished(self, before: float = NEVER) -> bool:
+        """Whether a client had said anything that may have ended the job, or it may have ended by itself."""
+        return (
+            self.may_vanish
+            or self.deleting_at < before
+            or any(
+                f.sent_at <= before and (f.outcome == "ACK" or (f.outcome == "FAIL" and self.retry == 0))
+                for f in self.fetches
+            )
         )
 
 
@@ -91,7 +111,7 @@ class Found(NamedTuple):
     """A job as the database holds it after a clean stop.
 
     `place` is queued, scheduled, retries, dead or working; `failures` counts the FAILs written down with it; `position`
-    is its turn among the queued ones.
+    is its turn among the queued ones; `custom` is JSON, or empty.
     """
 
     jid: str
@@ -100,6 +120,7 @@ class Found(NamedTuple):
     priority: int
     failures: int
     position: int = 0
+    custom: str = ""
 
 
 @dataclass
@@ -122,23 +143,6 @@ class Verdict:
         return "\n".join(lines)
 
 
-class Trait:
-    """What a part of the jobs asks of one feature; see traits.py."""
-
-    def mark(self, account: Account, rng: random.Random) -> None:
-        """Before the push: make this job one of those, or not."""
-
-    def may_be_refused(self, account: Account) -> bool:
-        """Whether what the push was refused with is a right answer to such a job."""
-        return False
-
-    def judge(self, ledger: Ledger) -> None:
-        """Look at all that was said, and add figures."""
-
-    def check_rows(self, connection: sqlite3.Connection, verdict: Verdict) -> None:
-        """Look at what the feature keeps in the database."""
-
-
 class Ledger:
     """See the module's docstring. Methods may be called from any thread."""
 
@@ -146,6 +150,8 @@ class Ledger:
         self.traits = traits
         self.accounts: dict[str, Account] = {}
         self.killed_at: dict[int, float] = {}
+        self.ended_at: dict[int, float] = {}  # when it was killed, or asked to stop
+        self.rows: dict[str, Found] = {}  # by jid, at the end
         self.broken: list[tuple[int, float]] = []
         self.verdict = Verdict()
         self._lock = threading.Lock()
@@ -165,9 +171,24 @@ class Ledger:
             account.answered_at = now
             account.push = refused.get(account.jid, "acknowledged")
 
-    def fetched(self, jid: str, incarnation: int) -> Fetch:
+    def delivered(self, job: dict[str, Any], incarnation: int, wid: str = "") -> Fetch:
+        """As `fetched`, for a job that may be the server's own."""
+        received_at = time.monotonic()
+        self.account(job["jid"], job.get("custom") or {})
+        return self.fetched(job["jid"], incarnation, wid, received_at)
+
+    def account(self, jid: str, custom: dict[str, Any]) -> Account | None:
+        """The account of a job; one that nobody pushed may be the server's own, then it gets one."""
+        with self._lock:
+            if jid not in self.accounts:
+                adopted = (trait.adopt(jid, custom) for trait in self.traits)
+                if account := next(filter(None, adopted), None):
+                    self.accounts[jid] = account
+            return self.accounts.get(jid)
+
+    def fetched(self, jid: str, incarnation: int, wid: str = "", received_at: float = 0.0) -> Fetch:
         """A job was delivered; return the record in which the worker notes what becomes of it."""
-        fetch = Fetch(jid, incarnation, time.monotonic())
+        fetch = Fetch(jid, incarnation, received_at or time.monotonic(), wid=wid)
         with self._lock:
             account = self.accounts.get(jid)
             if account is None:
@@ -179,6 +200,11 @@ class Ledger:
     def killed(self, incarnation: int) -> None:
         """The process is being killed now."""
         self.killed_at[incarnation] = time.monotonic()
+        self.ended_at.setdefault(incarnation, self.killed_at[incarnation])
+
+    def stopping(self, incarnation: int) -> None:
+        """The process is being asked to stop."""
+        self.ended_at[incarnation] = time.monotonic()
 
     def connection_broken(self, incarnation: int) -> None:
         """A client has just lost its connection to this process."""
@@ -197,33 +223,55 @@ class Ledger:
         return ends and fetch.answer == "OK" and counts and not self.taken_over(account, fetch)
 
     def taken_over(self, account: Account, fetch: Fetch) -> bool:
-        """Whether an earlier worker, whose own fetch was lost with its process, has sent FAIL for this reservation."""
+        """Whether an earlier worker may have ended this reservation with its FAIL.
+
+        Its own fetch was lost with its process, or its FAIL had been carried out and not answered, and it sent it again.
+        """
         return any(
-            f.incarnation < fetch.incarnation <= f.answered_in and f.outcome == "FAIL" and self.excused(f)
+            f.order() < fetch.order()
+            and f.outcome == "FAIL"
+            and f.answered_in >= fetch.incarnation
+            and (f.times_sent > 1 or (f.incarnation < fetch.incarnation and self.excused(f)))
             for f in account.fetches
         )
+
+    def wrong_at(self, asked_at: float, told_at: float, rows: Iterable[Found]) -> list[str]:
+        """What is wrong with the rows of a copy of the database that was made between these moments."""
+        found = {row.jid: row for row in rows}
+        wrong = []
+        for account in self.accounts.values():
+            there = account.jid in found
+            kept = account.push == "acknowledged" and account.answered_at < asked_at
+            ends = (fetch.answered_at for fetch in account.fetches if self.final(account, fetch))
+            if kept and not there and not account.may_be_finished(told_at):
+                wrong.append(f"acknowledged before and not there: {describe(account)}")
+            if there and min(account.deleted_at, *ends, NEVER) < asked_at:
+                wrong.append(f"finished before and there: {describe(account)}")
+            if there and account.push != "owed" and account.sent_at > told_at:
+                wrong.append(f"pushed later and there: {describe(account)}")
+        return wrong
 
     # -- judging -------------------------------------------------------------------------------------------------------
 
     def judge_rows(self, rows: Iterable[Found]) -> None:
         """Compare the account with the rows of the database, when every thread has ended and the server has stopped."""
-        seen: dict[str, Found] = {}
+        seen = self.rows = {}
         for row in rows:
             if row.jid in seen:
                 self.verdict.find("in two places", f"{seen[row.jid]} and {row}")
             seen[row.jid] = row
-            account = self.accounts.get(row.jid)
+            account = self.account(row.jid, json.loads(row.custom or "{}"))
             if account is None:
                 self.verdict.find("in the database though never pushed", str(row))
             else:
                 self._judge_row(account, row)
         for account in self.accounts.values():
-            if account.push not in ("acknowledged", "unanswered") and not self._rightly_refused(account):
+            if account.push not in ("acknowledged", "unanswered", "owed") and not self._rightly_refused(account):
                 self.verdict.find("refused", describe(account))
             if account.jid not in seen and account.push == "acknowledged" and not account.may_be_finished():
                 self.verdict.find("acknowledged and lost", describe(account))
         for incarnation, broken_at in self.broken:
-            if broken_at < self.killed_at.get(incarnation, float("inf")):
+            if broken_at < self.ended_at.get(incarnation, NEVER):
                 self.verdict.find("a connection ended without a kill", f"process {incarnation} at {broken_at:.3f}")
         self._count(set(seen))
 
@@ -234,6 +282,8 @@ class Ledger:
         for jid in expected - delivered - {jid for jid in expected if self.accounts[jid].may_vanish}:
             self.verdict.find("in the database and never delivered", describe(self.accounts[jid]))
         for jid in delivered - expected:
+            if self.accounts[jid].push == "owed":
+                continue
             self.verdict.find("delivered though not in the database", describe(self.accounts[jid]))
 
     def judge_deliveries(self) -> None:
@@ -257,18 +307,19 @@ class Ledger:
         return any(trait.may_be_refused(account) for trait in self.traits)
 
     def _judge_row(self, account: Account, row: Found) -> None:
-        if any(self.final(account, fetch) for fetch in account.fetches):
+        if any(self.final(account, fetch) for fetch in account.fetches) or account.deleted_at < NEVER:
             self.verdict.find("finished and still there", f"{row.place}: {describe(account)}")
         fails = [fetch.answer for fetch in account.fetches if fetch.outcome == "FAIL"]
         wrong = (
             (row.place == "scheduled" and not account.scheduled)
             or (row.place == "retries" and row.failures == 0)
-            or (row.place == "dead" and row.failures <= account.retry)
+            or (row.place == "dead" and row.failures <= account.retry and not account.condemned)
             or (row.queue, row.priority) != (account.queue, account.priority)
         )
         if wrong:
             self.verdict.find("in a place it cannot be in", f"{row}: {describe(account)}")
-        if not fails.count("OK") <= row.failures <= len(fails):
+        most = sum(fetch.times_sent for fetch in account.fetches if fetch.outcome == "FAIL")
+        if not fails.count("OK") <= row.failures <= most:
             self.verdict.find("FAIL acknowledged and lost, or made up", f"{row}: {describe(account)}")
 
     def _forgotten(self, only: Fetch) -> bool:
@@ -302,6 +353,10 @@ class Ledger:
                 f.outcome == "ACK" and f.answer == "OK" and self.taken_over(account, f) for account, f in fetches
             ),
         }
+
+    def contested(self, account: Account) -> bool:
+        """Whether two workers may have held the job at once: the fetch of the first was lost with its process."""
+        return len(account.fetches) > 1 and any(map(self.excused, account.fetches))
 
     def _delivered_again(self, account: Account, present: bool) -> bool:
         """Whether a job whose ACK was answered came back, by the exception: its FETCH was lost with the process."""

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.system.ledger import Account, Fetch, Ledger, Verdict
-from tests.system.traits import TRAITS
+from tests.system.traits.standard import standard_traits
 
 NOT_UNIQUE = "NOTUNIQUE Job not unique"
 
@@ -30,7 +30,7 @@ def done(jid: str, at: float, outcome: str = "ACK") -> Fetch:
 
 def kinds(*accounts: Account) -> list[str]:
     """What is found wrong, whatever is in the database."""
-    ledger = Ledger(TRAITS)
+    ledger = Ledger(standard_traits())
     ledger.accounts = {account.jid: account for account in accounts}
     ledger.judge_deliveries()
     return list(ledger.verdict.wrong)
@@ -59,7 +59,7 @@ def test_a_lock_that_is_lost_is_noticed() -> None:
 
 
 def test_another_refusal_is_no_answer_to_an_ordinary_job() -> None:
-    ledger = Ledger(TRAITS)
+    ledger = Ledger(standard_traits())
     ledger.accounts = {"a": unique("a", 1, NOT_UNIQUE, custom={}), "b": unique("b", 1, "ERR no")}
     ledger.judge_rows([])
     assert len(ledger.verdict.wrong["refused"]) == 2
@@ -98,7 +98,7 @@ def test_what_features_keep_and_the_jobs_have_to_fit(entries: list[tuple[str, by
     connection.execute("INSERT INTO places VALUES (3, 3)")  # dead
     connection.executemany("INSERT INTO entries VALUES (?, ?, ?)", entries)
     verdict = Verdict()
-    for trait in TRAITS:
+    for trait in standard_traits():
         trait.check_rows(connection, verdict)
     connection.close()
     assert list(verdict.wrong) == wrong

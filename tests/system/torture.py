@@ -1,10 +1,12 @@
 """Kill the server at random moments under load, many times, and account for every job.
 
-    python -m tests.system.torture --kills 200 --seed 1
+    python -m tests.system.torture --kills 300 --seed 1
 
 Producers and workers (crew.py) keep a server busy: PUSH and PUSHB with priorities into several queues, scheduled jobs,
-unique ones and ones that expire (traits.py), FETCH, ACK, FAIL with and without retries. Meanwhile the process is ended with SIGKILL, now and then while it is still
-starting, and started again on the same directory. At the end everything that was said is compared (ledger.py) with
+FETCH, ACK, FAIL with and without retries. Parts of the jobs ask for more: unique ones, ones that expire, tracks and results,
+throttles, batches, cron, changes by operators (traits/). Meanwhile the process is ended with SIGKILL, now and then while it
+is still starting, stopping, or makes a backup; it is stopped and reconfigured; and backups are restored (mishaps.py). It is
+started again on the same directory. At the end everything that was said is compared (ledger.py, traits/) with
 
 1.  the rows of the database after a clean stop, and INFO just before it,
 2.  what a last process delivers when everything in it is drained.
@@ -23,31 +25,30 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from tests.system.crew import QUEUES, Arena, Crew
 from tests.system.fwp import Client, ConnectionEnded
 from tests.system.ledger import Account, Found, Ledger, Verdict
+from tests.system.mishaps import Mishaps
 from tests.system.server import Server
-from tests.system.traits import TRAITS
-
-# How long a process lives before it is killed, and how often it is not even allowed to start.
-MIN_LIFE_SECONDS, MAX_LIFE_SECONDS = 0.02, 0.6
-EVERY_EIGHTH_LIFE_SECONDS = 2.0
-KILLED_AT_START = 0.1
-MAX_START_SECONDS = 1.0
+from tests.system.traits.standard import standard_traits
+from tests.system.traits.trait import Trait
 
 # What expires has expired, and was swept away, so long after the last push.
 SWEPT_SECONDS = 3.0
 
 # A FETCH of an empty queue waits two seconds; so many jobs are asked for at once when draining.
 DRAIN_DEPTH = 100
+DRAIN_ROUNDS = 20
 
 PLACES = ("queued", "scheduled", "retries", "dead", "working")
 ROWS = """
     SELECT json_extract(jobs.body, '$.jid'), coalesce(places.place, jobs.at IS NOT NULL), jobs.queue, jobs.priority,
-           coalesce(places.failure, ''), coalesce(places.position, jobs.id)
+           coalesce(places.failure, ''), coalesce(places.position, jobs.id),
+           coalesce(json_extract(jobs.body, '$.custom'), '')
     FROM jobs LEFT JOIN places USING (id) LEFT JOIN queues ON queues.name = jobs.queue
     WHERE coalesce(places.place, jobs.at IS NOT NULL) <> 0
        OR coalesce(places.position, jobs.id) >= queues.floor
@@ -59,68 +60,67 @@ def torture(
 ) -> Verdict:
     """Run the whole test with `server`, not yet started, and return the verdict; `quiet`: without a progress line."""
     rng = random.Random(seed)
-    ledger, arena = Ledger(TRAITS), Arena()
+    ledger, arena = Ledger(standard_traits()), Arena()
     crew = Crew(arena, ledger, seed, producers, workers)
     crew.start()
-    incarnation = run_and_kill(server, ledger, arena, rng, kills, quiet)
-    server.start()
-    arena.opened(incarnation, server.port)
+    mishaps = Mishaps(server, ledger, arena, rng, compare_with_info)
+    for done in mishaps.run(kills):
+        if not quiet:
+            progress(f"{done}/{kills} kills, {len(ledger.accounts)} jobs, {len(ledger.verdict.wrong)} kinds of wrong")
+    incarnation = mishaps.start()
     time.sleep(0.5)
     arena.finish()
     crew.join()
+    with server.client() as client:
+        for trait in ledger.traits:
+            trait.rest(client)
     time.sleep(SWEPT_SECONDS)
     for failure in crew.failures:
         ledger.verdict.find("a client ended early", failure)
+    if not quiet:
+        progress("everything is drained")
     rows = examine(server, ledger)
-    server.start()
+    ledger.verdict.figures |= mishaps.figures
     try:
-        drain(server, ledger, rows, incarnation + 1)
-    except (ConnectionEnded, OSError) as error:
+        drain(server, ledger, rows, incarnation + 1, rng)
+    except (ConnectionEnded, OSError, AssertionError) as error:
         ledger.verdict.find("the server did not let itself be drained", f"{error!r}\n{server.log()[-4000:]}")
     ledger.judge_drain(rows, incarnation + 1)
     ledger.judge_deliveries()
     return ledger.verdict
 
 
-def run_and_kill(server: Server, ledger: Ledger, arena: Arena, rng: random.Random, kills: int, quiet: bool) -> int:
-    """Start and kill the server `kills` times; return the number of the next incarnation."""
-    for incarnation in range(1, kills + 1):
-        long = incarnation % 8 == 0
-        if rng.random() < KILLED_AT_START and not long:
-            server.spawn()
-            time.sleep(rng.uniform(0, MAX_START_SECONDS))
-        else:
-            server.start()
-            arena.opened(incarnation, server.port)
-            time.sleep(EVERY_EIGHTH_LIFE_SECONDS if long else rng.uniform(MIN_LIFE_SECONDS, MAX_LIFE_SECONDS))
-        if not server.running():
-            ledger.verdict.find("ended by itself", f"process {incarnation}:\n{server.log()[-4000:]}")
-        ledger.killed(incarnation)
-        server.close()  # with SIGKILL
-        if not quiet:
-            accounts = list(ledger.accounts.values())
-            say(f"\r{incarnation}/{kills} kills, {len(accounts)} jobs pushed", end="")
-    if not quiet:
-        say("")
-    return kills + 1
-
-
 def examine(server: Server, ledger: Ledger) -> list[Found]:
     """Ask for INFO, stop the server, read its database, compare and judge; return the rows."""
-    with server.client() as client:
-        info = client.info()["faktory"]
-    if status := server.stop():
-        ledger.verdict.find("SIGTERM was answered with a status", f"{status}\n{server.log()[-4000:]}")
-    server.close()
-    rows = read_rows(server.data_directory / "faktory.db", ledger.verdict)
-    compare_counts(info, rows, ledger.verdict)
+    with server.client(timeout=60.0) as client:
+        for trait in ledger.traits:
+            trait.finished(client, ledger)
+    rows = stop_and_compare(server, ledger.verdict, ledger.traits)
     ledger.judge_rows(rows)
     ledger.verdict.figures.update(Counter(f"at the end: {row.place}" for row in rows))
     return rows
 
 
-def read_rows(path: Path, verdict: Verdict) -> list[Found]:
-    """Return every job in a database nobody has open, and check the file itself."""
+def compare_with_info(server: Server, verdict: Verdict) -> list[Found]:
+    """Start a server on what is there, and stop it; compare and return the rows."""
+    server.start()
+    return stop_and_compare(server, verdict)
+
+
+def stop_and_compare(server: Server, verdict: Verdict, traits: Sequence[Trait] = ()) -> list[Found]:
+    """Ask for INFO, stop the server, and compare; return the rows."""
+    with server.client() as client:
+        info = client.info()["faktory"]
+    if status := server.stop():
+        verdict.find("SIGTERM was answered with a status", f"{status}\n{server.log()[-4000:]}")
+    server.close()
+    rows = read_rows(server.data_directory / "faktory.db", verdict, traits)
+    compare_counts(info, rows, verdict)
+    return rows
+
+
+def read_rows(path: Path, verdict: Verdict, traits: Sequence[Trait] = ()) -> list[Found]:
+    """Return every job in a database nobody has open, and check the file itself, and what features keep in it."""
     connection = sqlite3.connect(path)
     try:
         result = connection.execute("PRAGMA integrity_check").fetchone()[0]
@@ -129,16 +129,19 @@ def read_rows(path: Path, verdict: Verdict) -> list[Found]:
         orphans = connection.execute("SELECT count(*) FROM places WHERE id NOT IN (SELECT id FROM jobs)").fetchone()[0]
         if orphans:
             verdict.find("rows of places without a job", str(orphans))
-        for trait in TRAITS:
+        for trait in traits or standard_traits():
             trait.check_rows(connection, verdict)
         return [
-            Found(
-                jid, PLACES[place], queue, priority, json.loads(failure)["retry_count"] + 1 if failure else 0, position
-            )
-            for jid, place, queue, priority, failure, position in connection.execute(ROWS)
+            Found(jid, PLACES[place], queue, priority, failures(failure), position, custom)
+            for jid, place, queue, priority, failure, position, custom in connection.execute(ROWS)
         ]
     finally:
         connection.close()
+
+
+def failures(failure: str) -> int:
+    """How often a job has failed."""
+    return json.loads(failure)["retry_count"] + 1 if failure else 0
 
 
 def compare_counts(info: dict[str, Any], rows: list[Found], verdict: Verdict) -> None:
@@ -160,32 +163,48 @@ def compare_counts(info: dict[str, Any], rows: list[Found], verdict: Verdict) ->
         verdict.find("INFO and the database disagree", f"INFO {info['sets']} {info['queues']}, rows {have} {queues}")
 
 
-def drain(server: Server, ledger: Ledger, rows: list[Found], incarnation: int) -> None:
+def drain(server: Server, ledger: Ledger, rows: list[Found], incarnation: int, rng: random.Random) -> None:
     """Fetch and acknowledge everything, the timed sets after MUTATE; then nothing may be left in the database."""
+    for trait in ledger.traits:
+        trait.configure(server, rng, last=True)
+    server.start()
+    depths = dict.fromkeys(QUEUES, DRAIN_DEPTH) | {
+        q: depth for trait in ledger.traits for q, depth in trait.queues.items()
+    }
     with server.client(wid="torture-drain", timeout=60.0) as client:
-        for target in ("scheduled", "retries", "dead"):
-            client.mutate("requeue", target)
-        positions = {row.jid: row.position for row in rows if row.place == "queued"}
-        for queue in QUEUES:
-            drain_queue(client, queue, ledger, incarnation, Order(ledger.verdict, positions))
         for row in rows:
             if row.place == "working":
                 client.ack(row.jid)
+        for target in ("scheduled", "retries", "dead"):
+            client.mutate("requeue", target)
+        positions = {row.jid: row.position for row in rows if row.place == "queued"}
+        for _ in range(DRAIN_ROUNDS):  # callbacks of batches come meanwhile
+            for queue, depth in depths.items():
+                drain_queue(client, queue, depth, ledger, incarnation, Order(ledger.verdict, positions))
+            if not any(client.info()["faktory"]["queues"].values()):
+                break
+        for trait in ledger.traits:
+            trait.drained(client, ledger)
         info = client.info()["faktory"]
+    judge_rest(server, ledger, info)
+
+
+def judge_rest(server: Server, ledger: Ledger, info: dict[str, Any]) -> None:
+    """After everything was drained nothing may be there; stop the server and look."""
     left = {name: size for name, size in {**info["sets"], **info["queues"]}.items() if size}
     if left:
         ledger.verdict.find("left after everything was drained", str(left))
     if status := server.stop():
         ledger.verdict.find("SIGTERM was answered with a status", f"{status}\n{server.log()[-4000:]}")
-    remaining = read_rows(server.data_directory / "faktory.db", ledger.verdict)
+    remaining = read_rows(server.data_directory / "faktory.db", ledger.verdict, ledger.traits)
     if remaining:
         ledger.verdict.find("rows left after everything was drained", str(remaining[:3]))
 
 
-def drain_queue(client: Client, queue: str, ledger: Ledger, incarnation: int, order: Order) -> None:
-    """Fetch and acknowledge one queue to its end, and check the order in which its jobs come."""
+def drain_queue(client: Client, queue: str, most: int, ledger: Ledger, incarnation: int, order: Order) -> None:
+    """Fetch and acknowledge one queue to its end, `most` at a time, and check the order in which its jobs come."""
     while size := client.info()["faktory"]["queues"].get(queue, 0):
-        depth = min(size, DRAIN_DEPTH)
+        depth = min(size, most)
         for _ in range(depth):
             client.send(f"FETCH {queue}")
         fetches = []
@@ -194,7 +213,7 @@ def drain_queue(client: Client, queue: str, ledger: Ledger, incarnation: int, or
             if reply.type != "bulk":
                 ledger.verdict.find("INFO counts a job that cannot be fetched", f"{queue}: {reply}")
                 return
-            fetches.append(ledger.fetched(json.loads(reply.value)["jid"], incarnation))
+            fetches.append(ledger.delivered(json.loads(reply.value), incarnation))
             if account := ledger.accounts.get(fetches[-1].jid):
                 order.see(account)
         for fetch in fetches:
@@ -249,6 +268,12 @@ def say(text: str, end: str = "\n") -> None:
     sys.stdout.flush()
 
 
+def progress(text: str) -> None:
+    """Show how far it is, in one line."""
+    sys.stderr.write(f"\r{text:<78}")
+    sys.stderr.flush()
+
+
 def main() -> int:
     """Run as a program; return the exit status."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
@@ -273,6 +298,7 @@ def main() -> int:
             )
         finally:
             server.close()
+    sys.stderr.write("\n")
     say(table(verdict, time.monotonic() - started))
     return 1 if verdict.wrong else 0
 
