@@ -5,7 +5,8 @@
 One batch has children, and these have children: a tree whose leaves hold the members, with every callback. Producers fill
 it while workers already work, fail at some members, and send an ACK or FAIL again that was not answered. Meanwhile the
 process is ended with SIGKILL and started again on the same directory. At the end every batch has fired every callback
-that it owes exactly once, and its numbers are exact.
+that it owes exactly once, and its numbers are exact. (The torture has many small batches, see traits/batches.py; here it is
+one large family.)
 
 A callback may be delivered twice, as any job whose FETCH was not on disk at the kill, and it has the same jid whenever it
 is fired. But every job is counted as processed once: there must have been as many as there are members and callbacks.
@@ -14,7 +15,6 @@ is fired. But every job is counted as processed once: there must have been as ma
 from __future__ import annotations
 
 import argparse
-import json
 import random
 import sys
 import tempfile
@@ -25,9 +25,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.system.crew import BROKEN, Arena
+from tests.system.crew import Arena, Role, Visitor, visit
 from tests.system.fwp import Client, Job, ServerError, job
+from tests.system.ledger import Ledger, Verdict
 from tests.system.server import Server
+from tests.system.torture import progress, read_rows, say
+from tests.system.traits.batches import new_batch
 
 QUEUES = ("members", "callbacks")
 BULK = 200
@@ -55,18 +58,9 @@ class Tree:
         asked: dict[str, Any] = {kind: {"jobtype": kind, "queue": "callbacks"} for kind in KINDS}
         if parent is not None:
             asked["parent_bid"] = parent
-        bid = str(text(client, "BATCH NEW", asked))
+        bid = new_batch(client, asked)
         self.bids.append(bid)
         return bid
-
-
-def text(client: Client, command: str, argument: Any = None) -> Any:
-    """The reply of a command whose bulk is no JSON."""
-    line = command if argument is None else f"{command} {json.dumps(argument, separators=(',', ':'))}"
-    reply = client.command(line)
-    if reply.type == "error":
-        raise ServerError(reply.value)
-    return reply.value.decode() if reply.type == "bulk" else reply.value
 
 
 class Run:
@@ -74,6 +68,7 @@ class Run:
 
     def __init__(self, jobs: int, width: int, workers: int, seed: int) -> None:
         self.arena = Arena()
+        self.ledger = Ledger()
         self.tree = Tree(width)
         self.members = jobs
         self.failures: list[str] = []
@@ -82,7 +77,7 @@ class Run:
         self.filled = threading.Event()
         self.over = threading.Event()
         self._lock = threading.Lock()
-        roles: list[tuple[Callable[[str, random.Random], None], str]] = [(self._produce, "producer")]
+        roles: list[tuple[Role, str]] = [(self._produce, "producer")]
         roles += [(self._work, f"worker-{number}") for number in range(workers)]
         self._threads = [
             threading.Thread(target=self._watch, args=(role, name, random.Random(f"{seed} {name}")), daemon=True)
@@ -101,7 +96,7 @@ class Run:
             if thread.is_alive():
                 self.failures.append("a thread did not end")
 
-    def _watch(self, role: Callable[[str, random.Random], None], name: str, rng: random.Random) -> None:
+    def _watch(self, role: Role, name: str, rng: random.Random) -> None:
         try:
             role(name, rng)
         except Exception as error:  # noqa: BLE001 - whatever ends a thread early is a finding
@@ -109,47 +104,37 @@ class Run:
 
     def _produce(self, _name: str, _rng: random.Random) -> None:
         """Push the members, and commit. What was not answered is asked for again: total says what had arrived."""
+        visit(self.arena, self.ledger, "producer", self._fill)
+        self.filled.set()
+
+    def _fill(self, client: Visitor, _going_on: bool) -> bool:
         leaves = self.tree.leaves
         share = -(-self.members // len(leaves))
-        pushed = dict.fromkeys(leaves, 0)
-        wanted = {leaf: min(share, max(self.members - share * number, 0)) for number, leaf in enumerate(leaves)}
-        incarnation = 0
-        while connection := self.arena.connect(incarnation, "producer"):
-            incarnation, client = connection
-            with client:
-                try:
-                    for leaf in leaves:
-                        pushed[leaf] = client.do(f"BATCH STATUS {leaf}")["total"]
-                        while pushed[leaf] < wanted[leaf]:
-                            count = min(BULK, wanted[leaf] - pushed[leaf])
-                            custom = {"bid": leaf}
-                            refused = client.pushb(job("Part", queue="members", custom=custom) for _ in range(count))
-                            assert not refused, refused
-                            pushed[leaf] += count
-                    for bid in self.tree.bids:
-                        client.do(f"BATCH COMMIT {bid}")
-                except BROKEN:
-                    continue
-                self.filled.set()
-                return
+        for number, leaf in enumerate(leaves):
+            wanted = min(share, max(self.members - share * number, 0))
+            pushed = client.do(f"BATCH STATUS {leaf}")["total"]
+            while pushed < wanted:
+                count = min(BULK, wanted - pushed)
+                refused = client.pushb(job("Part", queue="members", custom={"bid": leaf}) for _ in range(count))
+                assert not refused, refused
+                pushed += count
+        for bid in self.tree.bids:
+            client.do(f"BATCH COMMIT {bid}")
+        return True
 
     def _work(self, name: str, rng: random.Random) -> None:
-        incarnation = 0
-        held: tuple[Job, bool] | None = None
-        while connection := self.arena.connect(incarnation, f"batch-{name}"):
-            incarnation, client = connection
-            with client:
-                try:
-                    while not self.over.is_set():
-                        if held is None and (fetched := client.fetch(*QUEUES)) is not None:
-                            held = (fetched, fetched["jobtype"] == "Part" and rng.random() < FAILING)
-                            self._note(fetched)
-                        if held is not None:
-                            self._settle(client, *held)
-                            held = None
-                except BROKEN:
-                    continue
-                return
+        held: list[tuple[Job, bool]] = []
+
+        def act(client: Visitor, _going_on: bool) -> bool:
+            if not held and (fetched := client.fetch(*QUEUES)) is not None:
+                held.append((fetched, fetched["jobtype"] == "Part" and rng.random() < FAILING))
+                self._note(fetched)
+            if held:
+                self._settle(client, *held[0])
+                held.clear()
+            return self.over.is_set()
+
+        visit(self.arena, self.ledger, f"batch-{name}", act)
 
     def _note(self, fetched: Job) -> None:
         if fetched["jobtype"] != "Part":
@@ -187,10 +172,17 @@ def torture(
         wait(lambda goal=goal: run.acked >= goal or bool(run.failures), "the workers get on")  # type: ignore[misc]
         server.kill()
         server.start()
+        progress(f"{incarnation}/{kills} kills, {run.acked} jobs done")
     wrong = finish(server, run)
     run.over.set()
     run.join()
     wrong += run.failures
+    if status := server.stop():
+        wrong.append(f"SIGTERM was answered with {status}")
+    verdict = Verdict()
+    if rows := read_rows(server.data_directory / "faktory.db", verdict):
+        wrong.append(f"{len(rows)} jobs are left")
+    wrong += [f"{kind}: {'; '.join(found)}" for kind, found in verdict.wrong.items()]
     figures = {
         "batches": len(run.tree.bids),
         "callbacks": len(run.deliveries),
@@ -274,8 +266,10 @@ def main() -> int:
             )
         finally:
             server.close()
-    sys.stdout.write("".join(f"{name}: {value}\n" for name, value in figures.items()))
-    sys.stdout.write("".join(f"WRONG {finding}\n" for finding in wrong) or "every callback exactly once\n")
+    sys.stderr.write("\n")
+    width = max(map(len, figures))
+    say("".join(f"{name:<{width}}  {value:>9}\n" for name, value in figures.items()))
+    say("".join(f"WRONG {finding}\n" for finding in wrong) or "every callback exactly once")
     return 1 if wrong else 0
 
 

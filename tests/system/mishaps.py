@@ -44,7 +44,11 @@ RESTORE_DEADLINE_SECONDS = 60.0
 
 # In so many of twenty lives.
 ENDINGS = {"kill": 12, "kill at start": 3, "kill in shutdown": 2, "kill in backup": 2, "stop": 1}
-RELOADED, BACKED_UP, RESTORED, RESTORE_KILLED = 0.15, 0.1, 0.06, 0.5
+RELOADED, BACKED_UP, RESTORED, RESTORE_KILLED = 0.15, 0.1, 0.1, 0.5
+FIGURES = (
+    *("kill", "kill at start", "kill in shutdown", "... that had ended before", "kill in backup", "stop", "SIGHUP"),
+    *("backups", "restores", "... of these killed", "... and had been done", "... jobs found"),
+)
 
 Examine = Callable[[Server, Verdict], list[Found]]
 """Starts and stops a server, compares INFO with the rows, and returns these."""
@@ -62,7 +66,7 @@ class Mishaps:
     """See the module's docstring."""
 
     def __init__(self, server: Server, ledger: Ledger, arena: Arena, rng: random.Random, examine: Examine) -> None:
-        self.figures: Counter[str] = Counter()
+        self.figures: Counter[str] = Counter(dict.fromkeys(FIGURES, 0))
         self.copies: list[Copy] = []
         self._server = server
         self._ledger = ledger

@@ -4,7 +4,8 @@
 
 A server works through a short life (`live`): jobs are pushed, fetched, acknowledged and fail, backups are made, it is
 killed, started, stopped, and a backup is restored. Everything it asks of the disk is recorded (recorder.py), and so is
-what its clients were told (said.py). Its log is small (small_log.py), so that checkpoints and new beginnings of the log
+what its clients were told (said.py). Some jobs are unique, expire, are tracked or in batches, one queue has a throttle; what is
+kept of that has to fit the jobs in each of the directories (traits/). Its log is small (small_log.py), so that checkpoints and new beginnings of the log
 are many. Then the disk is thought through (disk_model.py): for moments of the recording the directory is built as it could be
 after a power cut, in three ways: with nothing but what was synced; with everything that was asked; with some of it,
 torn. Each of them is opened and has to hold everything that was acknowledged, nothing that was finished, sound files,
@@ -40,12 +41,15 @@ from tests.system.said import Era, Said
 from tests.system.server import Server, clean_environment
 from tests.system.small_log import make_small
 from tests.system.torture import compare_counts, read_rows, say, table
+from tests.system.traits.batches import KINDS, new_batch
+from tests.system.traits.trait import write_settings
 from tests.unit.doubles import Engine
 
 CONNECTIONS = 4
 SYNC_DELAY_MS = "0.5"
 RESTORE_SECONDS = 60.0
 WAYS = ("synced only", "all that was asked", "some of it, torn")
+THROTTLES = "[throttles]\nload-0 = { concurrency = 10_000, rate = { limit = 500, period = 1 } }\n"
 QUIET_KINDS = (Kind.WRITE, Kind.SYNC_BEGINS, Kind.SYNC_ENDS)
 
 
@@ -95,10 +99,11 @@ class Load:
             self.failures.append(repr(error))
 
     def _converse(self, client: Client, name: str, rng: random.Random, rounds: int) -> None:
-        queue, count = f"load-{name.rpartition('-')[2]}", 0
+        queue, count, bid = f"load-{name.rpartition('-')[2]}", 0, ""
         while rounds > 0 or not self._released.is_set():
             rounds -= 1
-            jobs = [make_job(f"{name}-{count + n:05}", queue, rng) for n in range(rng.choice((1, 1, 1, 2, 12)))]
+            bid = self._batch(client, f"{name}-{count:05}", queue, bid, rng)
+            jobs = [make_job(f"{name}-{count + n:05}", queue, bid, rng) for n in range(rng.choice((1, 1, 1, 2, 12)))]
             count += len(jobs)
             jids = [pushed["jid"] for pushed in jobs]
             if len(jobs) == 1:
@@ -108,10 +113,22 @@ class Load:
             while rng.random() < 0.6 and (fetched := client.command(f"FETCH {queue}")).type == "bulk":
                 jid = job_id(fetched.value)
                 verb = rng.choice(("ACK", "ACK", "ACK", "FAIL", ""))
+                if b'"track":1' in fetched.value:
+                    client.do("TRACK SET", {"jid": jid, "percent": rng.randrange(101), "desc": "x", "result": [count]})
                 if verb:
                     self._said.say(verb, [jid], client.ack if verb == "ACK" else client.fail, jid)
                 if rng.random() < 0.5:
                     break
+
+    def _batch(self, client: Client, name: str, queue: str, bid: str, rng: random.Random) -> str:
+        """Now and then commit the batch and begin another one; return its bid."""
+        if bid and rng.random() < 0.8:
+            return bid
+        if bid:
+            client.do(f"BATCH COMMIT {bid}")
+        asked = {kind: {"jid": f"{name}-{kind}", "jobtype": kind, "queue": queue} for kind in KINDS}
+        self._said.owed |= {callback["jid"] for callback in asked.values()}
+        return new_batch(client, asked)
 
 
 def job_id(body: bytes) -> str:
@@ -119,14 +136,14 @@ def job_id(body: bytes) -> str:
     return body.partition(b'"jid":"')[2].partition(b'"')[0].decode(errors="replace")
 
 
-def make_job(jid: str, queue: str, rng: random.Random) -> Job:
-    """Return a job: mostly small, now and then of several pages; some are scheduled, unique, or will expire."""
+def make_job(jid: str, queue: str, bid: str, rng: random.Random) -> Job:
+    """Return a job: mostly small, now and then of several pages; some are scheduled, or ask something of the features."""
     size = rng.choice((10, 200, 200, 3000, 9000))
     fields: Job = {"jid": jid, "queue": queue, "priority": rng.choice((1, 5, 5, 9))}
     if rng.random() < 0.1:
         fields["at"] = "2099-01-01T00:00:00Z"
-    if rng.random() < 0.2:
-        fields["custom"] = rng.choice(({"unique_for": 86400}, {"expires_in": 86400}))
+    if rng.random() < 0.4:
+        fields["custom"] = rng.choice(({"unique_for": 86400}, {"expires_in": 86400}, {"track": 1}, {"bid": bid}))
     return job("Load", jid, "x" * size, **fields)
 
 
@@ -143,6 +160,7 @@ class Recording:
         self.server.data_directory = disk / "data"  # made by the server
         self.server.data_option = str(self.server.data_directory)
         self.server.environment.update(self.recorder.environment, RECORD_SYNC_DELAY_MS=SYNC_DELAY_MS)
+        write_settings(self.server, "throttles.toml", THROTTLES)
         self.said = Said()
         self.backups: list[tuple[int, str]] = []
         self.stages: dict[str, int] = {}

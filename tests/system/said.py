@@ -32,6 +32,7 @@ class Said:
     """Every command, in the order in which each connection sent them."""
 
     words: list[Word] = field(default_factory=list)
+    owed: set[str] = field(default_factory=set)  # jobs that the server pushes by itself: callbacks of batches
 
     def say(self, verb: str, jids: Iterable[str], command: Callable[..., object], argument: object) -> None:
         """Call `command`, which speaks of these jobs; what it raises leaves it unanswered."""
@@ -67,7 +68,7 @@ class Era:
         found = {row.jid: row for row in rows}
         wrong = [f"acknowledged and lost: {jid}" for jid in kept - jids["ACK"] - set(found)]
         wrong += [f"finished and back: {found[jid]}" for jid in done & set(found)]
-        wrong += [f"never pushed: {found[jid]}" for jid in set(found) - jids["PUSH"] - set(self.base)]
+        wrong += [f"never pushed: {found[jid]}" for jid in set(found) - jids["PUSH"] - set(self.base) - self.said.owed]
         failed = Counter(word.jid for word in answered if word.verb == "FAIL")
         tried = Counter(word.jid for word in words if word.verb == "FAIL")
         for jid, row in found.items():

@@ -294,6 +294,8 @@ class Batches(Trait):
         for number in set(batches) ^ set(bids) | (set(failed) - set(batches)):
             verdict.find("batches: half of one is there", str(number))
         members = counted(connection, "bid")
+        for bid in set(members) - set(bids.values()):
+            verdict.find("batches: lost", f"{bid}, of which {members[bid]} members are there")
         for number in set(batches) & set(bids):
             steps, (total, succeeded, gone), jobs = batches[number][1:4], batches[number][4:7], batches[number][7:10]
             told = f"{bids[number]}: total {total}, succeeded {succeeded}, gone {gone}, steps {steps}, jobs {jobs}"
