@@ -18,6 +18,7 @@ from tests.planted import (
     batches,
     committer,
     core,
+    crashes,
     cron,
     damage,
     features,
@@ -35,6 +36,7 @@ from tests.planted.fault import Area, Fault
 AREAS: Mapping[str, Area] = {
     "access": access.AREA,
     "core": core.AREA,
+    "crashes": crashes.AREA,
     "storage": storage.AREA,
     "damage": damage.AREA,
     "committer": committer.AREA,

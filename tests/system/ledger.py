@@ -7,7 +7,8 @@ its own (test_ledger.py).
 
 Words. An *incarnation* is one life of the process, numbered from 1. A fetch is *settled* by the answer to its ACK or
 FAIL. A fetch is *excused* when its reply came in the last EXCUSED_SECONDS before the kill that ended its incarnation:
-its record may not have been on disk, which is the one exception the server's promise has. After an excused fetch the
+its record may not have been on disk, which is the one exception the server's promise has. If a PUSH that was sent after that
+reply was acknowledged before the kill, it was on disk: changes are written in order. After an excused fetch the
 job may be delivered again, even if the worker's ACK was answered, but only if it was answered by a later incarnation: an
 ACK that the very process that made the reservation has answered is final.
 
@@ -22,6 +23,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -146,8 +148,9 @@ class Verdict:
 class Ledger:
     """See the module's docstring. Methods may be called from any thread."""
 
-    def __init__(self, traits: Sequence[Trait] = ()) -> None:
+    def __init__(self, traits: Sequence[Trait] = (), synced: bool = True) -> None:
         self.traits = traits
+        self.synced = synced  # what is acknowledged is on disk
         self.accounts: dict[str, Account] = {}
         self.killed_at: dict[int, float] = {}
         self.ended_at: dict[int, float] = {}  # when it was killed, or asked to stop
@@ -155,6 +158,8 @@ class Ledger:
         self.broken: list[tuple[int, float]] = []
         self.verdict = Verdict()
         self._lock = threading.Lock()
+        self._acknowledged: list[float] = []  # when pushes were sent that were
+        self._on_disk: dict[int, float] = {}  # until when what a process did is
 
     def pushing(self, accounts: Iterable[Account]) -> None:
         """Jobs are about to be sent with PUSH or PUSHB."""
@@ -170,6 +175,8 @@ class Ledger:
         for account in accounts:
             account.answered_at = now
             account.push = refused.get(account.jid, "acknowledged")
+            if account.push == "acknowledged":
+                self._acknowledged.append(account.sent_at)
 
     def delivered(self, job: dict[str, Any], incarnation: int, wid: str = "") -> Fetch:
         """As `fetched`, for a job that may be the server's own."""
@@ -213,7 +220,13 @@ class Ledger:
     def excused(self, fetch: Fetch) -> bool:
         """Whether the record of this fetch may have been lost with the process; see the module's docstring."""
         killed_at = self.killed_at.get(fetch.incarnation)
-        return killed_at is not None and killed_at - fetch.received_at < EXCUSED_SECONDS
+        if killed_at is None or killed_at - fetch.received_at >= EXCUSED_SECONDS:
+            return False
+        if self.synced and fetch.incarnation not in self._on_disk:
+            known = sorted(self._acknowledged)
+            number = bisect_left(known, killed_at)
+            self._on_disk[fetch.incarnation] = known[number - 1] if number else 0.0
+        return fetch.received_at >= self._on_disk.get(fetch.incarnation, 0.0)
 
     def final(self, account: Account, fetch: Fetch) -> bool:
         """Whether the answer to this fetch's ACK or FAIL means that the job is finished and may never come back."""

@@ -87,6 +87,18 @@ def test_a_late_ack_of_a_job_fetched_earlier_is_not_excused() -> None:
     assert kinds(ledger, row()) == ["finished and still there"]
 
 
+def test_a_fetch_before_a_push_that_was_acknowledged_is_not_excused() -> None:
+    for pushed_at, kinds_found in ((KILLED_AT - 0.2, []), (KILLED_AT - 0.05, ["finished and still there"])):
+        ledger, account = make()
+        delivered(account, 1, KILLED_AT - 0.1, "ACK", ("OK", 2, KILLED_AT + 2))
+        other = Account("job-0002", "producer", 2, "default", 5, 25, False)
+        ledger.accounts[other.jid] = other
+        other.sent_at = pushed_at
+        ledger.pushed([other], {})
+        other_row = Found("job-0002", "queued", "default", 5, 0)
+        assert kinds(ledger, row(), other_row) == kinds_found
+
+
 def test_a_job_fetched_in_a_process_that_was_not_killed_is_never_excused() -> None:
     ledger, account = make()
     delivered(account, 2, 150.0, "ACK", ("OK", 3, 160.0))

@@ -12,6 +12,8 @@ import pytest
 from tests.system.ledger import Account, Fetch, Found, Ledger, Verdict
 from tests.system.traits.cron import Cron
 from tests.system.traits.orders import GATED, Cancelled, Gate, Group, Orders, Patience
+from tests.system.traits.policies import QUEUE as CROWDED
+from tests.system.traits.policies import Crowded
 from tests.system.traits.throttles import KEYED, MINE, ONE, QUEUES, RATED, THREE, Throttles
 from tests.system.traits.tracking import Told, Tracked
 from tests.system.traits.trait import Trait
@@ -195,10 +197,10 @@ def test_limits_of_keys_and_of_workers_are_looked_at_by_themselves() -> None:
 def test_a_bucket_that_is_full_again_after_each_start_is_noticed() -> None:
     limited = Limited()
     for number in range(60):
-        limited.hold(RATED, 10.0 + number / 5.0, 30.0)
+        limited.hold(RATED, 10.0 + number * 2.0, 300.0)
     assert limited.wrong() == []
     for number in range(60):
-        limited.hold(RATED, 10.1 + number / 5.0, 30.0)
+        limited.hold(RATED, 10.1 + number * 2.0, 300.0)
     assert limited.wrong() == ["faster than the rate"]
 
 
@@ -284,6 +286,19 @@ def test_the_runs_that_are_kept_have_to_fit_their_number() -> None:
 
     assert found(2, 60.0, 120.0) == []
     assert found(3, 60.0, 120.0) == found(2, 60.0, 60.0) == ["runs lost or doubled"]
+
+
+# -- policies ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_queue_that_is_longer_than_it_may_be_and_one_that_refuses_too_soon_are_noticed() -> None:
+    ledger = Ledger([Crowded()])
+    rows = [row(account(ledger, f"job-{number}", CROWDED).jid) for number in range(30)]
+    refused = account(ledger, "refused", CROWDED, push=f"ERR {CROWDED} is too large, currently 30, max size is 30")
+    assert wrong(ledger, *rows) == []
+    refused.push = f"ERR {CROWDED} is too large, currently 29, max size is 30"
+    rows.append(row(account(ledger, "job-30", CROWDED).jid))
+    assert wrong(ledger, *rows) == ["longer than its max_size", "refused though there is room"]
 
 
 # -- operators ---------------------------------------------------------------------------------------------------------

@@ -60,7 +60,7 @@ def torture(
 ) -> Verdict:
     """Run the whole test with `server`, not yet started, and return the verdict; `quiet`: without a progress line."""
     rng = random.Random(seed)
-    ledger, arena = Ledger(standard_traits()), Arena()
+    ledger, arena = Ledger(standard_traits(), synced="commit" in server.arguments or not server.arguments), Arena()
     crew = Crew(arena, ledger, seed, producers, workers)
     crew.start()
     mishaps = Mishaps(server, ledger, arena, rng, compare_with_info)

@@ -6,6 +6,7 @@ from tests.system.traits.batches import Batches
 from tests.system.traits.cron import Cron
 from tests.system.traits.expiry import Expiring
 from tests.system.traits.orders import Cancelled, Gate, Orders, Patience
+from tests.system.traits.policies import Crowded
 from tests.system.traits.throttles import Throttles
 from tests.system.traits.tracking import Tracked
 from tests.system.traits.trait import Trait
@@ -20,6 +21,7 @@ def standard_traits() -> tuple[Trait, ...]:
         Tracked(),
         Throttles(),
         Gate(),
+        Crowded(),
         Patience(),
         Batches(),
         Cron(),

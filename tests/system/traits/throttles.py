@@ -25,7 +25,7 @@ ONE, THREE, VARIED, KEYED, MINE, RATED = QUEUES = tuple(
     f"limited-{name}" for name in ("one", "three", "varied", "keyed", "mine", "rated")
 )
 TIMEOUT_SECONDS = 4.0
-RATE, BURST = 5.0, 3
+RATE, BURST = 0.5, 3  # so slow that what a restart takes brings less than a bucket
 SLACK_SECONDS = 1.0  # between what a worker and what the server takes for the time
 TENANTS = ("a", "b", "c", "d")
 
@@ -43,7 +43,7 @@ class Throttles(Trait):
 
     def configure(self, server: Server, rng: random.Random, last: bool) -> None:
         limits = {ONE: 1, THREE: 3, VARIED: rng.choice((2, 3, 5)), KEYED: 2, MINE: 2}
-        rate = {"limit": 1_000_000 if last else RATE, "period": 1, "burst": 1000 if last else BURST}
+        rate = {"limit": 1_000_000 if last else 1, "period": 1 if last else 1 / RATE, "burst": 1000 if last else BURST}
         write_settings(server, "throttles.toml", as_toml(limits, rate))
         self.limits.append((time.monotonic(), limits))
         for _ in range(BURST):
@@ -86,7 +86,7 @@ class Throttles(Trait):
         for queue in QUEUES[:-1]:
             allowed = max((limits[queue] for _, limits in self.limits), default=0)
             ledger.verdict.figures[f"... most at once, of {allowed}, in {queue}"] = most[queue]
-        ledger.verdict.figures[f"... most in a second, of {RATE + BURST:.0f}, in {RATED}"] = most[RATED]
+        ledger.verdict.figures[f"... most in {1 / RATE:.0f} s, of {1 + BURST}, in {RATED}"] = most[RATED]
 
     def _judge_slots(self, ledger: Ledger, queue: str, key: str, held: list[tuple[Account, Fetch]]) -> int:
         """At the moment of each FETCH: how many were held? Returns the most."""
@@ -110,7 +110,7 @@ class Throttles(Trait):
         return max(limits[queue] for _, limits in self.limits[first:last])
 
     def _judge_rate(self, ledger: Ledger, held: list[tuple[Account, Fetch]]) -> int:
-        """From one FETCH to any later one: no more than the bucket had and what came meanwhile. Returns the most in 1 s."""
+        """From one FETCH to any later one: no more than the bucket had and what came meanwhile. Returns the most in 2 s."""
         times = sorted(fetch.received_at for _, fetch in held if not ledger.excused(fetch))
         least, most = NEVER, 0  # of what had been used up of what came, before one of them
         for number, moment in enumerate(times):
@@ -119,7 +119,7 @@ class Throttles(Trait):
             if used > BURST + RATE * SLACK_SECONDS + 1e-6:
                 ledger.verdict.find("throttles: faster than the rate", f"{used:.1f} tokens of {BURST} at {moment:.3f}")
                 break
-            most = max(most, number + 1 - bisect_left(times, moment - 1.0))
+            most = max(most, number + 1 - bisect_left(times, moment - 1 / RATE))
         return most
 
     def _judge_told(self, ledger: Ledger) -> None:
