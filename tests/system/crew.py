@@ -114,11 +114,25 @@ def visit(arena: Arena, ledger: Ledger, wid: str | None, act: Callable[[Visitor,
 
 
 class Crew:
-    """The threads of one test. `start` them, and `join` them after `Arena.finish`."""
+    """The threads of one test. `start` them, and `join` them after `Arena.finish`.
 
-    def __init__(self, arena: Arena, ledger: Ledger, seed: int, producers: int, workers: int) -> None:
+    `wall` tells what time it is for the server; producers rest for `pause_seconds` between two pushes.
+    """
+
+    def __init__(
+        self,
+        arena: Arena,
+        ledger: Ledger,
+        seed: int,
+        producers: int,
+        workers: int,
+        wall: Callable[[], float] = time.time,
+        pause_seconds: float = 0.0,
+    ) -> None:
         self.arena = arena
         self.ledger = ledger
+        self._wall = wall
+        self._pause_seconds = pause_seconds
         self.failures: list[str] = []
         kinds: list[tuple[Role, str, int]] = [(self._produce, "producer", producers), (self._work, "worker", workers)]
         roles = [(role, f"{name}{n}") for role, name, count in kinds for n in range(count)]
@@ -163,7 +177,9 @@ class Crew:
                         count = rng.choice((1, 1, 1, rng.randint(1, MAX_BULK)))
                         accounts = [make_account(name, sequence + n, rng, self.ledger.traits) for n in range(count)]
                         sequence += count
-                        push(client, self.ledger, accounts, rng)
+                        push(client, self.ledger, accounts, rng, self._wall())
+                        if self._pause_seconds:
+                            time.sleep(self._pause_seconds)
                 except BROKEN:
                     self.ledger.connection_broken(incarnation)
                     continue
@@ -221,9 +237,9 @@ class Crew:
         return held[rng.randrange(len(held))] if len(held) > rng.randrange(MAX_HELD) else None
 
 
-def push(client: Client, ledger: Ledger, accounts: list[Account], rng: random.Random) -> None:
-    """PUSH a job, or PUSHB several."""
-    jobs = [make_job(account, rng) for account in accounts]
+def push(client: Client, ledger: Ledger, accounts: list[Account], rng: random.Random, now: float | None = None) -> None:
+    """PUSH a job, or PUSHB several. `now` is what time it is for the server, if that is not ours."""
+    jobs = [make_job(account, rng, time.time() if now is None else now) for account in accounts]
     ledger.pushing(accounts)
     refused: dict[str, str] = {}
     try:
@@ -252,7 +268,7 @@ def make_account(producer: str, sequence: int, rng: random.Random, traits: Seque
     return account
 
 
-def make_job(account: Account, rng: random.Random) -> Job:
+def make_job(account: Account, rng: random.Random, now: float) -> Job:
     """Return the job as it is pushed; scheduled ones are due in a few seconds, or tomorrow."""
     job: Job = {
         "jid": account.jid,
@@ -267,7 +283,7 @@ def make_job(account: Account, rng: random.Random) -> Job:
         job["priority"] = account.priority
     if account.scheduled:
         delay = timedelta(seconds=account.delay or rng.choice((1.0, 2.5, 86400.0)))
-        job["at"] = (datetime.now(timezone.utc) + delay).isoformat()
+        job["at"] = (datetime.fromtimestamp(now, timezone.utc) + delay).isoformat()
     return job
 
 
