@@ -1,9 +1,10 @@
 """Cron: jobs that are pushed at the times of a schedule, as ``[[cron]]`` in the settings says.
 
-Each tick is carried out once. Until when the ticks of an entry are settled is recorded in the batch that carries the job,
-so a crash leaves both or neither, and a tick at or before that moment is never carried out again: not after a restart, not
-when the clock is set back. A new entry begins now, and so does one whose schedule or time zone was changed, one that comes
-back into the settings, and one that was paused; ticks from before that are nobody's.
+Each tick is carried out once. From when until when the ticks of an entry are settled is recorded in the batch that carries
+the job, so a crash leaves both or neither, and a tick in that time is never carried out again: not after a restart, not
+when the clock is set back. What a clock that was set forward has left out is not settled: when it is set back, because it
+was wrong, the entry goes on there. A new entry begins now, and so does one whose schedule or time zone was changed, one
+that comes back into the settings, and one that was paused; ticks from before that are nobody's.
 
 A tick is carried out when it is less than a minute late. Later it was missed: the server was down, or the clock was set
 forward. Then the entry's ``catch_up`` decides: ``skip`` does nothing, ``last`` pushes one job, for the last tick, ``all``
@@ -16,6 +17,7 @@ left the settings is remembered for a month, in case it comes back.
 
 from __future__ import annotations
 
+import math
 import secrets
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
@@ -89,6 +91,8 @@ class Cron(Feature):
         self._unplanned: deque[_Line] = deque()
         self._work: tuple[_Line, Iterator[None]] | None = None  # an entry whose ticks are being carried out
         self._held_from: float | None = None  # when pushes began to be refused
+        self._wall = float("-inf")  # what the clock showed last
+        self._turned: deque[_Line] = deque()  # to be looked at because it was set back
 
     def configure(self, settings: Settings) -> None:
         self._entries = settings.cron
@@ -136,7 +140,7 @@ class Cron(Feature):
             return
         state.paused = paused
         if not paused:
-            state.settled = max(state.settled, self.clock.time())
+            state.begin(self.clock.time())
         self.store.batch.enter(self.kind, *line.record.row())
         self._withdraw(line)
         self._plan(line)
@@ -167,6 +171,7 @@ class Cron(Feature):
         left = [record for record in self._records.values() if record.state.left_at is not None]
         self._left = deque(sorted(left, key=lambda record: record.state.left_at or 0.0))
         self._due.clear()
+        self._turned.clear()
         self._work = None
         self._unplanned = deque(self._lines.values())
         self._plan_some(_SLICE)
@@ -176,17 +181,21 @@ class Cron(Feature):
         rhythm = (entry.schedule.text, entry.schedule.timezone)
         record = self._records.get(entry.name)
         if record is None:
-            record = self._records[entry.name] = Record(entry.name, State(now, rhythm, entry.paused, entry.paused))
+            record = self._records[entry.name] = Record(
+                entry.name, State(now, rhythm, entry.paused, entry.paused, since=now)
+            )
             self.store.batch.enter(self.kind, *record.row())
             return record
         state = record.state
         before = record.row()
+        state.turn_back(now)
         if state.begins_paused != entry.paused:
             if state.paused and not entry.paused:
-                state.settled = max(state.settled, now)
+                state.begin(now)
             state.paused = state.begins_paused = entry.paused
         if state.rhythm != rhythm or state.left_at is not None:
-            state.settled, state.rhythm, state.left_at = max(state.settled, now), rhythm, None
+            state.begin(now)
+            state.rhythm, state.left_at = rhythm, None
         after = record.row()
         if after != before:
             self.store.batch.enter(self.kind, *after)
@@ -211,6 +220,7 @@ class Cron(Feature):
     def step(self) -> bool:
         now = self.clock.time()
         more = self._forget_left(now)
+        more = self._see_clock(now) or more
         more = self._plan_some(_SLICE) or more
         if self.manager.refuse_pushes:
             if self._held_from is None:
@@ -225,6 +235,22 @@ class Cron(Feature):
                 break
         return True
 
+    def _see_clock(self, now: float) -> bool:
+        """Have entries go on from now where the clock was set back. Returns whether there are more to look at."""
+        if now < self._wall:
+            self._turned = deque(self._lines.values())
+            if self._held_from is not None:
+                self._held_from = min(self._held_from, now)
+        self._wall = now
+        until = self.clock.monotonic() + _SLICE_SECONDS
+        while self._turned and self.clock.monotonic() <= until:
+            line = self._turned.popleft()
+            if line.record.state.turn_back(now):
+                self.store.batch.enter(self.kind, *line.record.row())
+                self._withdraw(line)
+                self._unplanned.append(line)
+        return bool(self._turned)
+
     def _plan_some(self, count: int) -> bool:
         """Find out when entries are due next. Returns whether there are more."""
         until = self.clock.monotonic() + _SLICE_SECONDS
@@ -235,7 +261,7 @@ class Cron(Feature):
 
     def _plan(self, line: _Line) -> None:
         if line.due is None and not line.record.state.paused:
-            line.due = line.entry.schedule.after(line.record.state.settled)
+            line.due = line.record.state.after(line.entry.schedule.after)
             if line.due is not None:
                 self._due.add((line.due, line.entry.name))
 
@@ -251,9 +277,10 @@ class Cron(Feature):
         if self._work is None:
             if not self._due or self._due[0][0] > now:
                 return False
-            line = self._lines[self._due[0][1]]
+            due, name = self._due[0]
+            line = self._lines[name]
             self._withdraw(line)
-            self._work = (line, self._carry_out(line, now))
+            self._work = (line, self._carry_out(line, due, now))
         line, work = self._work
         try:
             next(work)
@@ -262,17 +289,22 @@ class Cron(Feature):
             self._plan(line)
         return True
 
-    def _carry_out(self, line: _Line, now: float) -> Generator[None, None, None]:
-        """Do what is to be done of all ticks of an entry up to now."""
-        entry, record = line.entry, line.record
+    def _carry_out(self, line: _Line, due: float, now: float) -> Generator[None, None, None]:
+        """Do what is to be done of all ticks of an entry, from the one that is due, up to now or to a settled time."""
+        entry, record, state = line.entry, line.record, line.record.state
         count = entry.catch_up_limit if entry.catch_up == "all" else 1
-        ticks = yield from entry.schedule.newest(record.state.settled, now, count)
-        for tick in ticks:
+        start = state.next_start(due)
+        until = now if start is None else min(now, math.nextafter(start, -math.inf))
+        ticks = yield from entry.schedule.newest(due - 1.0, until, count)
+        for number, tick in enumerate(ticks):
             yield
-            record.state.settled = tick
             if entry.catch_up == "skip" and not self._in_time(tick, now):
+                state.leap(until)
                 self._note(record, Run(tick, now, "", MISSED))
                 continue
+            if not number and tick != due:
+                state.leap(tick)
+            state.settle(tick)
             try:
                 self._note(record, Run(tick, self.clock.time(), self._push(entry)))
             except CommandError as error:

@@ -6,11 +6,15 @@ tick writes some hundred bytes, and old runs are replaced by new ones.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import msgspec
 
 MOST_RUNS = 20
+MOST_SPANS = 8
+
+Span = tuple[float, float]
+"""A time, its first and its last moment."""
 
 
 class Run(msgspec.Struct, array_like=True, gc=False, frozen=True):
@@ -25,8 +29,10 @@ class Run(msgspec.Struct, array_like=True, gc=False, frozen=True):
 class State(msgspec.Struct, array_like=True):
     """What is known of an entry beside its settings.
 
-    No tick at or before ``settled`` is carried out any more. ``rhythm`` and ``begins_paused`` are what the settings said
-    last: where they say something else now, that counts from now on.
+    No tick from ``since`` to ``settled`` is carried out any more, nor one in the ``past``: times that were settled before
+    the clock was set over what is between. Where the clock comes into such a gap again, its ticks are carried out.
+    ``rhythm`` and ``begins_paused`` are what the settings said last: where they say something else now, that counts from
+    now on.
     """
 
     settled: float
@@ -35,6 +41,56 @@ class State(msgspec.Struct, array_like=True):
     begins_paused: bool
     runs: int = 0  # so far
     left_at: float | None = None  # when it was no longer in the settings
+    since: float = 0.0
+    past: list[Span] = []
+
+    def begin(self, now: float) -> None:
+        """Let ticks up to now be nobody's."""
+        self.turn_back(now)
+        self.settled = max(self.settled, now)
+
+    def turn_back(self, now: float) -> bool:
+        """Go on from here if the clock was set back before all that this span has. Returns whether it was."""
+        if now >= self.since:
+            return False
+        span = next((span for span in self.past if span[0] <= now <= span[1]), None)
+        self._leave(now, now)
+        if span is not None and span in self.past:
+            self.past.remove(span)
+            self.since, self.settled = span
+        return True
+
+    def leap(self, moment: float) -> None:
+        """Go on from a moment to which the clock was set forward; what is between was missed."""
+        self._leave(moment, moment)
+
+    def settle(self, tick: float) -> None:
+        """A tick is carried out; what was settled before it is of this span now."""
+        self.settled = tick
+        self.past = [span for span in self.past if not self.since < span[0] <= tick]
+
+    def next_start(self, moment: float) -> float | None:
+        """Where the next time begins, after a moment, that is settled already."""
+        return min((start for start, _ in self.past if start > moment), default=None)
+
+    def after(self, tick_after: Callable[[float], float | None]) -> float | None:
+        """The next tick, if ``tick_after`` tells the one after a moment."""
+        settled = self.settled
+        while (tick := tick_after(settled)) is not None:
+            passed = max((end for start, end in self.past if self.since < start <= tick), default=settled)
+            if passed <= settled:
+                break
+            settled = passed
+        return tick
+
+    def _leave(self, since: float, settled: float) -> None:
+        """Begin another span. Of too many the earliest two become one: what is between them is settled then, too."""
+        self.past = sorted([*self.past, (self.since, self.settled)])
+        self.since, self.settled = since, settled
+        if len(self.past) > MOST_SPANS:
+            first = 1 if self.past[0][0] <= since <= self.past[1][1] else 0
+            (start, end), (_, other) = self.past[first : first + 2]
+            self.past[first : first + 2] = [(start, max(end, other))]
 
 
 class Record:

@@ -8,6 +8,7 @@ import pytest
 
 from faktory_tw.features import cron as cron_module
 from faktory_tw.features.cron import MISSED, Cron
+from faktory_tw.features.cron.records import MOST_SPANS
 from tests.unit.doubles import DAY, HOUR, FakeClock
 from tests.unit.features.crontab import Tower, at, entry
 
@@ -225,23 +226,55 @@ def test_a_clock_that_is_set_back_repeats_no_tick(tower: Tower) -> None:
 
 
 @pytest.mark.parametrize(("catch_up", "pushed"), [("skip", 0), ("last", 1), ("all", 3)])
-def test_ticks_over_which_the_clock_was_set_were_missed(tower: Tower, catch_up: str, pushed: int) -> None:
+def test_ticks_over_which_the_clock_was_set_were_missed_and_come_when_it_is_set_back(
+    tower: Tower, catch_up: str, pushed: int
+) -> None:
     tower.use(entry(schedule="*/20 * * * *", catch_up=catch_up))
     tower.step(HOUR + 120)
     assert len(tower.pushed()) == pushed
     tower.step(-HOUR)
     tower.live(HOUR, every=20)
-    assert tower.pushed() == []
+    assert tower.pushed() == ["12:20:00", "12:40:00", "13:00:00"][: 3 - pushed]
     tower.live(20 * 60, every=20)
     assert len(tower.pushed()) == 1
 
 
-def test_an_entry_of_a_clock_that_was_wrong_begins_when_its_time_comes(tower: Tower) -> None:
+def test_an_entry_of_a_clock_that_was_wrong_begins_when_it_is_set_back(tower: Tower) -> None:
     tower.step(HOUR)
     tower.use(entry(schedule="*/20 * * * *"))
     tower.step(-HOUR)
     tower.live(HOUR + 30 * 60, every=20)
-    assert tower.pushed() == ["13:20:00"]
+    assert tower.pushed() == ["12:20:00", "12:40:00", "13:20:00"]
+
+
+@pytest.mark.parametrize("restart", [False, True])
+def test_a_clock_that_was_days_ahead_for_some_hours_silences_no_entry(tower: Tower, restart: bool) -> None:
+    days = 9 * DAY
+    tower.use(entry(schedule="*/20 * * * *", catch_up="last"))
+    tower.live(30 * 60, every=60)
+    tower.step(days)
+    tower.live(5 * HOUR, every=60)
+    assert len(tower.pushed()) == 1 + 1 + 15
+    tower.step(-days)
+    if restart:
+        tower.down(0)
+    tower.live(HOUR, every=60)
+    assert tower.pushed() == ["17:40:00", "18:00:00", "18:20:00"]
+    tower.step(days - 5 * HOUR)
+    tower.live(5 * HOUR, every=60)
+    assert tower.pushed() == ["13:30:00", "17:40:00", "18:00:00", "18:20:00"], "one was missed, three are new"
+
+
+def test_a_clock_that_was_wrong_many_times_repeats_no_tick(tower: Tower) -> None:
+    tower.use(entry(schedule="*/20 * * * *", catch_up="last"))
+    for number in range(30):
+        tower.step(DAY * (number % 7) + HOUR)
+        tower.live(HOUR, every=60)
+        tower.step(-DAY * (number % 7) - HOUR * 2)
+        tower.live(HOUR, every=60)
+    runs = [run.tick for run in tower.cron.entry("beat").runs]
+    assert len(runs) == len(set(runs)) == 20
+    assert len(tower.cron._lines["beat"].record.state.past) <= MOST_SPANS
 
 
 # -- jobs that are refused -----------------------------------------------------------------------------------------

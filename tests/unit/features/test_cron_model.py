@@ -6,7 +6,7 @@ import copy
 import os
 import shutil
 import tempfile
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from hypothesis import HealthCheck, Phase, settings
@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from faktory_tw.config.cron import CronEntry
+from faktory_tw.features.cron.records import MOST_SPANS
 from faktory_tw.storage.store import Place
 from tests.unit.doubles import FakeClock, jid_of
 from tests.unit.features.crontab import SETTINGS, Tower, entry
@@ -27,12 +28,49 @@ NAMES = ("a", "b")
 
 @dataclass
 class Known:
-    """What the model knows of an entry: all ticks until ``settled`` are carried out or nobody's."""
+    """What the model knows of an entry: all ticks from ``since`` to ``settled`` are carried out or nobody's.
 
+    ``past`` are other times of which that is true; the clock was set over what is between.
+    """
+
+    since: float
     settled: float
     schedule: str
     paused: bool = False
     there: bool = True
+    past: list[tuple[float, float]] = field(default_factory=list)
+
+    def move(self, since: float, settled: float) -> None:
+        """Go on elsewhere."""
+        self.past.append((self.since, self.settled))
+        self.since, self.settled = since, settled
+        self.past.sort()
+        if len(self.past) > MOST_SPANS:
+            first = int(self.past[0][0] <= since <= self.past[1][1])
+            one, other = self.past.pop(first), self.past.pop(first)
+            self.past.insert(first, (one[0], max(one[1], other[1])))
+
+    def look(self, now: float) -> None:
+        """The clock may have been set back."""
+        if now < self.since:
+            there = [span for span in self.past if span[0] <= now <= span[1]]
+            self.move(*(there or [(now, now)])[0])
+            if there and there[0] in self.past:
+                self.past.remove(there[0])
+
+    def begin(self, now: float) -> None:
+        """Ticks before now are nobody's."""
+        self.look(now)
+        self.settled = max(self.settled, now)
+
+    def due(self) -> float:
+        """The next tick."""
+        every = EVERY[self.schedule]
+        tick = (self.settled // every + 1) * every
+        for start, end in sorted(self.past):
+            if self.since < start <= tick:
+                tick = max(tick, (end // every + 1) * every)
+        return tick
 
 
 class Machine(RuleBasedStateMachine):
@@ -76,9 +114,12 @@ class Machine(RuleBasedStateMachine):
         for name, each in self.used.items():
             known = self.known.get(name)
             if known is None:
-                self.known[name] = Known(now, each.schedule.text)
-            elif not known.there or known.schedule != each.schedule.text:
-                known.settled, known.there, known.schedule = max(known.settled, now), True, each.schedule.text
+                self.known[name] = Known(now, now, each.schedule.text)
+                continue
+            known.look(now)
+            if not known.there or known.schedule != each.schedule.text:
+                known.begin(now)
+                known.there, known.schedule = True, each.schedule.text
         for name, known in self.known.items():
             known.there = name in self.used
 
@@ -99,7 +140,7 @@ class Machine(RuleBasedStateMachine):
             self.tower.cron.pause(name, paused)
             known = self.known[name]
             if known.paused and not paused:
-                known.settled = max(known.settled, self.tower.clock.time())
+                known.begin(self.tower.clock.time())
             known.paused = paused
 
     @rule(name=st.sampled_from(NAMES))
@@ -137,18 +178,28 @@ class Machine(RuleBasedStateMachine):
         now = self.tower.clock.time()
         for name, each in self.used.items():
             known = self.known[name]
-            if known.paused:
-                continue
-            every = EVERY[known.schedule]
-            first, last = known.settled // every + 1, now // every
-            ticks = [number * every for number in range(int(max(first, last - LIMIT)), int(last) + 1)]
-            if not ticks:
-                continue
-            known.settled = ticks[-1]
-            if each.catch_up == "all":
-                self.expected += [(name, tick) for tick in ticks[-LIMIT:]]
-            elif each.catch_up == "last" or now - ticks[-1] < 60:
-                self.expected.append((name, ticks[-1]))
+            known.look(now)
+            while not known.paused and known.due() <= now:
+                self.catch_up(name, each.catch_up, now)
+
+    def catch_up(self, name: str, policy: str, now: float) -> None:
+        """Do what is due until now, or until a time that is settled."""
+        known = self.known[name]
+        every, first = EVERY[known.schedule], known.due()
+        until = min([now, *(span[0] - 1e-3 for span in known.past if span[0] > first)])
+        ticks = [
+            number * every
+            for number in range(int(max(first // every, until // every - LIMIT)), int(until // every) + 1)
+        ]
+        taken = ticks[-LIMIT:] if policy == "all" else ticks[-1:]
+        if policy == "skip" and now - ticks[-1] >= 60:
+            known.move(until, until)
+            return
+        if taken[0] != first:
+            known.move(taken[0], taken[0])
+        known.settled = ticks[-1]
+        known.past = [span for span in known.past if not known.since < span[0] <= known.settled]
+        self.expected += [(name, tick) for tick in taken]
 
     @invariant()
     def each_tick_has_one_job(self) -> None:
@@ -176,9 +227,8 @@ class Machine(RuleBasedStateMachine):
     def the_next_tick_is_the_one_after_the_last(self) -> None:
         for view in self.tower.cron.entries():
             known = self.known[view.name]
-            every = EVERY[known.schedule]
             assert view.paused == known.paused
-            assert view.next_at == (None if known.paused else (known.settled // every + 1) * every)
+            assert view.next_at == (None if known.paused else known.due())
 
     def teardown(self) -> None:
         try:
