@@ -41,6 +41,8 @@ from faktory_tw.storage.store import Store, StoreError
 from faktory_tw.wire import CommandError, FatalCommandError
 
 _DISK_SECONDS = 0.002  # long work waits so long when the disk does not keep up
+_STILL_SECONDS = 5.0  # without the duties of each second: nobody was served
+_HEARD_SECONDS = 1.0  # for what came meanwhile
 _END = object()
 _FAREWELL_SECONDS = 0.1  # for the last replies to leave
 _DURABILITY = {
@@ -108,6 +110,8 @@ class FaktoryService(Service):
         self._upkeep_call: IDelayedCall | None = None
         self._hurried: IDelayedCall | None = None
         self._long_commands = Turns(reactor.callLater, time.monotonic)
+        self._upkept_at: float | None = None
+        self._stood = False
 
     # -- start ---------------------------------------------------------------------------------------------------
 
@@ -277,10 +281,19 @@ class FaktoryService(Service):
         """One slice of the periodic duties, and the next when others were let in, until nothing is left to do."""
         if not self.running or (self._upkeep_call is not None and self._upkeep_call.active()):
             return
+        if self._stood_still():
+            self._upkeep_call = self._reactor.callLater(_HEARD_SECONDS, self._upkeep_again)
+            return
         if self.manager.upkeep():
             assert self._store is not None
             delay = _DISK_SECONDS if len(self._store.batch) > MOST_RECORDS else 0
             self._upkeep_call = self._reactor.callLater(delay, self._upkeep_again)
+
+    def _stood_still(self) -> bool:
+        """Whether the process was stopped just now: what workers said meanwhile is heard before they are judged."""
+        before, self._upkept_at = self._upkept_at, self._reactor.seconds()
+        self._stood = before is not None and self._upkept_at - before > _STILL_SECONDS and not self._stood
+        return self._stood
 
     def _hurry(self, seconds: float) -> None:
         """Have the periodic duties carried out in so many seconds at the latest."""

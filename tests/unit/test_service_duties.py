@@ -70,6 +70,30 @@ def test_a_job_that_is_due_is_enqueued_within_a_second(stage: Stage) -> None:
     assert queued(service) == 1
 
 
+def test_what_came_while_the_process_was_stopped_is_heard_before_a_job_is_taken_back(stage: Stage) -> None:
+    service = stage.started()
+    client = stage.connect()
+    client.say(b"PUSH " + job(1, reserve_for=60))
+    client.say(b"FETCH default")
+    stage.reactor.pump([1.0] * 40)
+    stage.reactor.advance(65.0)
+    assert service.manager.set_sizes()["working"] == 1
+    client.say(b'ACK {"jid":"%b"}' % jid(1).encode())
+    stage.reactor.pump([1.0] * 3)
+    assert service.manager.history.failures == 0
+    assert service.manager.history.processed == 1
+
+
+def test_a_job_is_taken_back_though_the_process_is_stopped_again_and_again(stage: Stage) -> None:
+    service = stage.started()
+    client = stage.connect()
+    client.say(b"PUSH " + job(1, reserve_for=60))
+    client.say(b"FETCH default")
+    for _ in range(20):
+        stage.reactor.advance(7.0)
+    assert service.manager.history.failures == 1
+
+
 def test_many_jobs_that_are_due_are_enqueued_turn_by_turn(stage: Stage) -> None:
     service = stage.started()
     client = stage.connect()
