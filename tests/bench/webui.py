@@ -13,6 +13,7 @@ the time to the first byte of its answer. All of them share the machine's cores.
 from __future__ import annotations
 
 import argparse
+import base64
 import multiprocessing
 import re
 import statistics
@@ -61,7 +62,10 @@ Times = dict[str, list[float]]
 class Visitor:
     """Somebody with a browser: one connection, a cookie, and forms sent with the token of the page they are on."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, password: str | None = None) -> None:
+        self._headers: dict[str, str] = {}
+        if password is not None:
+            self._headers["Authorization"] = "Basic " + base64.b64encode(f"alice:{password}".encode()).decode()
         self._connection = HTTPConnection("127.0.0.1", port, timeout=120)
         self._origin = f"http://127.0.0.1:{port}"
         self._cookies: dict[str, str] = {}
@@ -69,7 +73,8 @@ class Visitor:
 
     def ask(self, what: str, path: str, fields: dict[str, str] | None = None) -> str:
         """Send a request and note when its answer begins; return the text, and follow where it leads."""
-        headers = {"Cookie": "; ".join(f"{name}={value}" for name, value in self._cookies.items())}
+        cookies = "; ".join(f"{name}={value}" for name, value in self._cookies.items())
+        headers = {**self._headers, "Cookie": cookies}
         if fields is not None:
             headers.update({"Origin": self._origin, "Content-Type": "application/x-www-form-urlencoded"})
         began = time.perf_counter()

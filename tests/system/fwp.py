@@ -58,7 +58,7 @@ class Client:
 
     `wid` makes it a worker's connection. `hello` adds fields to HELLO or replaces them. With `greet=False` neither the
     greeting is read nor HELLO sent: then use `receive`, `hello` and `send`. `tls` encrypts the connection, and says whom
-    it trusts.
+    it trusts. `source` is the address to connect from.
     """
 
     def __init__(
@@ -72,11 +72,12 @@ class Client:
         timeout: float = 15.0,
         greet: bool = True,
         tls: ssl.SSLContext | None = None,
+        source: str = "",
     ) -> None:
         self.password = password
         self.wid = wid
         self.greeting: dict[str, Any] = {}
-        self.socket = socket.create_connection((host, port), timeout=timeout)
+        self.socket = socket.create_connection((host, port), timeout, (source, 0) if source else None)
         if tls is not None:
             self.socket = tls.wrap_socket(self.socket, server_hostname=host)
         self._buffer = b""

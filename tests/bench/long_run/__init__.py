@@ -1,0 +1,1 @@
+"""The long run: an hour of mixed load with steady sampling; see `__main__.py`."""

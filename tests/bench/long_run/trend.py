@@ -1,0 +1,97 @@
+"""Whether a line of measurements grows: the slope of Theil and Sen, with its confidence interval.
+
+The slope is the median of the slopes between all pairs of points, which a third of wild points cannot move. Its interval
+is Sen's: the ranks among these slopes between which the true one lies in 95 of 100 cases, if the points are independent.
+They are not, quite: what is filled and emptied every few minutes makes neighbours alike. So a long line is cut into
+pieces first, each told by its median.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+from typing import NamedTuple
+
+MOST_POINTS = 120
+LEAST_POINTS = 8
+HOUR = 3600.0
+_Z = 1.96  # of 95 %
+
+FLAT, GROWS, UNCLEAR = "flat", "grows", "unclear"
+
+
+class Trend(NamedTuple):
+    """Growth an hour, and between which values it lies with a confidence of 95 %."""
+
+    slope: float
+    low: float
+    high: float
+
+
+class Judgement(NamedTuple):
+    """What is told of a line: how it began and ended, its median, its trend, what was allowed, and the verdict."""
+
+    start: float
+    end: float
+    median: float
+    trend: Trend
+    allowed: float
+    verdict: str
+
+
+def thinned(times: Sequence[float], values: Sequence[float], most: int = MOST_POINTS) -> list[tuple[float, float]]:
+    """Return at most so many points: medians of pieces of equal length, or all points when they are few."""
+    points = list(zip(times, values, strict=True))
+    size = math.ceil(len(points) / most)
+    if size <= 1:
+        return points
+    pieces = [points[first : first + size] for first in range(0, len(points) - size + 1, size)]
+    return [(statistics.median(x for x, _ in piece), statistics.median(y for _, y in piece)) for piece in pieces]
+
+
+def trend(times: Sequence[float], values: Sequence[float]) -> Trend:
+    """Return the trend an hour of values that were measured at these seconds."""
+    points = thinned(times, values)
+    slopes = sorted(
+        (later - earlier) / (after - before)
+        for index, (before, earlier) in enumerate(points)
+        for after, later in points[index + 1 :]
+        if after > before
+    )
+    if not slopes:
+        return Trend(0.0, -math.inf, math.inf)
+    count = len(points)
+    ties = sum(size * (size - 1) * (2 * size + 5) for size in _ties(points))
+    deviation = math.sqrt(max(count * (count - 1) * (2 * count + 5) - ties, 0) / 18)
+    reach = _Z * deviation
+    low = slopes[max(math.floor((len(slopes) - reach) / 2), 0)]
+    high = slopes[min(math.ceil((len(slopes) + reach) / 2), len(slopes) - 1)]
+    return Trend(statistics.median(slopes) * HOUR, low * HOUR, high * HOUR)
+
+
+def _ties(points: Sequence[tuple[float, float]]) -> list[int]:
+    values = [value for _, value in points]
+    return [values.count(value) for value in set(values)]
+
+
+def judge(times: Sequence[float], values: Sequence[float], share: float, floor: float) -> Judgement:
+    """Say whether a line grows by more, in an hour, than this share of its median, and than `floor`.
+
+    ``grows``: the slope is beyond that, and certainly above zero. ``flat``: it is not, and certainly not beyond that.
+    Else it is ``unclear``: the run was too short, or the line is too restless.
+    """
+    median = statistics.median(values)
+    allowed = max(abs(median) * share, floor)
+    found = trend(times, values)
+    part = max(len(values) // 10, 1)
+    start, end = statistics.median(values[:part]), statistics.median(values[-part:])
+    if len(values) < LEAST_POINTS:
+        verdict = UNCLEAR
+    elif found.slope > allowed and found.low > 0:
+        verdict = GROWS
+    elif found.high <= allowed:
+        verdict = FLAT
+    else:
+        verdict = UNCLEAR
+    return Judgement(start, end, median, found, allowed, verdict)
