@@ -169,11 +169,6 @@ class Books:
         with self._lock:
             return len(self._open) - len(self._expiring)
 
-    def rest(self) -> int:
-        """How many jobs wait for an operator."""
-        with self._lock:
-            return sum(map(len, self._resting.values()))
-
     def counts(self) -> dict[str, int]:
         """What was counted so far."""
         with self._lock:

@@ -32,7 +32,7 @@ class Crowd:
         self.working = True
         self._seed = seed
         self._numbers = itertools.count()
-        self._threads: list[threading.Thread] = []
+        self._threads: dict[threading.Thread, bool] = {}  # whether it works until all is over
 
     def client(self, **options: Any) -> Client:
         """Return a new connection."""
@@ -47,10 +47,10 @@ class Crowd:
         """Return the chance of one role."""
         return random.Random(f"{self._seed} {name}")
 
-    def play(self, name: str, role: Callable[[Crowd, random.Random], None]) -> None:
+    def play(self, name: str, role: Callable[[Crowd, random.Random], None], works: bool = False) -> None:
         """Play a role in a thread of its own. One that is broken off by an error is a finding."""
         thread = threading.Thread(target=self._watch, args=(name, role), name=name, daemon=True)
-        self._threads.append(thread)
+        self._threads[thread] = works
         thread.start()
 
     def _watch(self, name: str, role: Callable[[Crowd, random.Random], None]) -> None:
@@ -60,9 +60,9 @@ class Crowd:
             self.books.find(f"{name} ended early: {error!r}")
 
     def every(self, seconds: float) -> Iterator[int]:
-        """Yield in such steps while jobs are pushed. What could not be done in time is not made up for."""
+        """Yield in such steps, the first of them short, while jobs are pushed. What was missed is not made up for."""
         for number in itertools.count():
-            end = time.monotonic() + seconds
+            end = time.monotonic() + (seconds if number else seconds / 5)
             while (left := end - time.monotonic()) > 0:
                 if not self.pushing:
                     return
@@ -71,10 +71,20 @@ class Crowd:
                 return
             yield number
 
-    def join(self, seconds: float) -> None:
-        """Wait for all to end; who does not is a finding."""
+    def end_pushing(self, seconds: float) -> None:
+        """End all but the workers."""
+        self.pushing = False
+        self._join([thread for thread, works in self._threads.items() if not works], seconds)
+
+    def end(self, seconds: float) -> None:
+        """End the workers, too."""
+        self.working = False
+        self._join(list(self._threads), seconds)
+
+    def _join(self, threads: list[threading.Thread], seconds: float) -> None:
+        """Wait for them to end; who does not is a finding."""
         until = time.monotonic() + seconds
-        for thread in self._threads:
+        for thread in threads:
             thread.join(max(until - time.monotonic(), 0.0))
             if thread.is_alive():
                 self.books.find(f"{thread.name} did not end within {seconds:.0f} s")

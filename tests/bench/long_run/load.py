@@ -66,7 +66,7 @@ def _run(wanted: Wanted, asked: Connection) -> None:
     """Play all roles until the other end says that it is over."""
     crowd = Crowd(wanted.port, wanted.web_port, wanted.password, wanted.rate, wanted.seed)
     for number in range(wanted.workers):
-        crowd.play(f"worker {number}", Worker(number, wanted.vanishing))
+        crowd.play(f"worker {number}", Worker(number, wanted.vanishing), works=True)
     for number in range(wanted.producers):
         crowd.play(f"producer {number}", Producer(wanted.producers))
     for scene, seconds in scenes.SCENES:
@@ -82,14 +82,13 @@ def _run(wanted: Wanted, asked: Connection) -> None:
         if time.monotonic() > settled + _SETTLE_SECONDS:
             settled = time.monotonic()
             crowd.books.settle_expired()
-    crowd.pushing = False
     asked.send(drain(crowd, wanted.drain_seconds))
 
 
 def drain(crowd: Crowd, seconds: float) -> tuple[dict[str, int], list[str]]:
-    """Let the workers finish what was pushed; return the account."""
+    """Push no more, let the workers finish what was pushed; return the account."""
+    crowd.end_pushing(_JOIN_SECONDS)
     with crowd.client() as client:
-        time.sleep(1.5)  # scenes end
         client.queue("RESUME", *QUEUES, *THROTTLED)
         until = time.monotonic() + seconds
         while crowd.books.waiting() and time.monotonic() < until:
@@ -97,8 +96,7 @@ def drain(crowd: Crowd, seconds: float) -> tuple[dict[str, int], list[str]]:
             time.sleep(0.2)
         while not is_empty(client.info()) and time.monotonic() < until:
             time.sleep(0.2)
-    crowd.working = False
-    crowd.join(_JOIN_SECONDS)
+    crowd.end(_JOIN_SECONDS)
     return crowd.books.close()
 
 

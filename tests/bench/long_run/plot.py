@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from tests.bench.long_run.samples import LINES, Line, Values
 from tests.bench.long_run.summary import Report, told
-from tests.bench.long_run.trend import FLAT, GROWS, HOUR, UNCLEAR, Judgement, thinned
+from tests.bench.long_run.trend import FLAT, GROWS, HOUR, UNCLEAR, Judgement
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -90,8 +90,7 @@ def draw_panel(axis: Axes, line: Line, rows: list[Values], judgement: Judgement 
     axis.axvspan(0, warm_up, color=_GROUND, lw=0)
     axis.plot(minutes, values, color=_PALE, lw=0.7)
     judged = [point for point in points if point[0] >= warm_up]
-    pieces = thinned(*zip(*judged, strict=True))
-    axis.plot(*zip(*pieces, strict=True), color=_DARK, lw=1.3)
+    axis.plot([second / 60 for second, _ in judgement.points], [y for _, y in judgement.points], color=_DARK, lw=1.3)
     middle = (judged[0][0] + judged[-1][0]) / 2
     ends = (judged[0][0], judged[-1][0])
     slope = judgement.trend.slope * 60 / HOUR

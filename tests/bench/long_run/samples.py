@@ -31,7 +31,11 @@ Values = dict[str, float]
 
 
 class Line(NamedTuple):
-    """A line of measurements. `floor`: growth in an hour that is allowed whatever the median is."""
+    """A line of measurements.
+
+    `share` of its median and `floor`: growth in an hour that is allowed. `by_lowest`: it climbs until something clears up,
+    and is judged by what is left then.
+    """
 
     name: str
     title: str
@@ -39,12 +43,13 @@ class Line(NamedTuple):
     group: str
     share: float
     floor: float
+    by_lowest: bool = False
 
 
 LINES = (
     Line("resident_mib", "Resident memory", "MiB", "memory", STEADY, 2),
-    Line("blocks", "Blocks of Python's memory", "thousand", "memory", STEADY, 5),
-    Line("objects", "Objects of the garbage collector", "thousand", "memory", STEADY, 2),
+    Line("blocks", "Blocks of memory", "thousand", "memory", STEADY, 5, True),
+    Line("objects", "Objects of Python", "thousand", "memory", STEADY, 2, True),
     Line("handles", "Open file handles", "", "memory", STEADY, 3),
     Line("threads", "Threads", "", "memory", STEADY, 0.5),
     Line("processor", "Processor, of one core", "%", "memory", RESTLESS, 3),

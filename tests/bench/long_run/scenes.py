@@ -257,7 +257,8 @@ class Play:
 
 
 def clear_up(crowd: Crowd, client: Client) -> None:
-    """At the end: whatever rests goes into its queue or away."""
-    while crowd.books.rest():
-        for fate, target in _PLACES.items():
-            _requeue(crowd, client, target, crowd.books.take_resting(fate))
+    """At the end: whatever rests, or has a time that has not come, goes into its queue."""
+    for fate, target in _PLACES.items():
+        while jids := crowd.books.take_resting(fate):
+            _requeue(crowd, client, target, jids)
+    client.mutate("requeue", "scheduled")

@@ -27,7 +27,7 @@ def judgements(rows: Sequence[Values], warm_up_seconds: float) -> Judged:
         ]
         if points:
             times, values = zip(*points, strict=True)
-            judged.append((line, judge(times, values, line.share, line.floor)))
+            judged.append((line, judge(times, values, line.share, line.floor, line.by_lowest)))
     return judged
 
 
@@ -41,28 +41,28 @@ class Account(NamedTuple):
     @classmethod
     def of(cls, server: Server, counts: dict[str, int], findings: list[str], probed: int) -> Account:
         """Compare with what the server has counted and what is in its database after it has stopped."""
-        told = parse_metrics(scrape(server))
+        metrics = parse_metrics(scrape(server))
         number = counts.get
         pushed = number("pushed", 0) + number("callbacks", 0) + probed
         over = sum(number(how, 0) for how in ("done", "dropped", "removed", "expired"))
-        taken_back = told["faktory_jobs_taken_back_total"]
+        taken_back = metrics["faktory_jobs_taken_back_total"]
         equations = [
             ("pushed and callbacks = over and lost", pushed - probed, over + counts["lost"]),
             (
                 "pushed: clients and cron, server",
                 pushed + number("cron jobs done", 0),
-                told["faktory_jobs_pushed_total"],
+                metrics["faktory_jobs_pushed_total"],
             ),
-            ("expired: clients, server", number("expired", 0), told["faktory_jobs_expired_total"]),
+            ("expired: clients, server", number("expired", 0), metrics["faktory_jobs_expired_total"]),
             (
                 "failed: clients and taken back, server",
                 number("failed", 0) + taken_back,
-                told["faktory_jobs_failed_total"],
+                metrics["faktory_jobs_failed_total"],
             ),
             ("left with a job: clients, taken back", number("left with a job", 0), taken_back),
         ]
         for name in ("scheduled", "retries", "dead", "working"):
-            equations.append((f"{name} at the end, none", told[f'faktory_set_size{{set="{name}"}}'], 0))
+            equations.append((f"{name} at the end, none", metrics[f'faktory_set_size{{set="{name}"}}'], 0))
         equations.append(("exit status of the server, 0", server.stop(), 0))
         equations += rows_left(server)
         return cls(counts, equations, findings)

@@ -4,6 +4,9 @@ The slope is the median of the slopes between all pairs of points, which a third
 is Sen's: the ranks among these slopes between which the true one lies in 95 of 100 cases, if the points are independent.
 They are not, quite: what is filled and emptied every few minutes makes neighbours alike. So a long line is cut into
 pieces first, each told by its median.
+
+Some lines climb until something clears up, and fall: objects until the garbage collector has run. There a leak is what
+is left after that, so such a line is told by the lowest value in each LOWEST_SECONDS.
 """
 
 from __future__ import annotations
@@ -15,10 +18,14 @@ from typing import NamedTuple
 
 MOST_POINTS = 120
 LEAST_POINTS = 8
+LOWEST_SECONDS = 180.0
 HOUR = 3600.0
 _Z = 1.96  # of 95 %
 
 FLAT, GROWS, UNCLEAR = "flat", "grows", "unclear"
+
+
+Points = list[tuple[float, float]]
 
 
 class Trend(NamedTuple):
@@ -30,7 +37,10 @@ class Trend(NamedTuple):
 
 
 class Judgement(NamedTuple):
-    """What is told of a line: how it began and ended, its median, its trend, what was allowed, and the verdict."""
+    """What is told of a line: how it began and ended, its median, its trend, what was allowed, and the verdict.
+
+    ``points`` are those from which the trend was made.
+    """
 
     start: float
     end: float
@@ -38,9 +48,21 @@ class Judgement(NamedTuple):
     trend: Trend
     allowed: float
     verdict: str
+    points: Points
 
 
-def thinned(times: Sequence[float], values: Sequence[float], most: int = MOST_POINTS) -> list[tuple[float, float]]:
+def lowest(times: Sequence[float], values: Sequence[float]) -> Points:
+    """Return the lowest point of each LOWEST_SECONDS, as far as there are whole ones."""
+    pieces: dict[int, tuple[float, float]] = {}
+    for second, value in zip(times, values, strict=True):
+        piece = int((second - times[0]) // LOWEST_SECONDS)
+        if piece not in pieces or value < pieces[piece][1]:
+            pieces[piece] = (second, value)
+    whole = int((times[-1] - times[0] + 1) // LOWEST_SECONDS)
+    return [point for piece, point in pieces.items() if piece < whole]
+
+
+def thinned(times: Sequence[float], values: Sequence[float], most: int = MOST_POINTS) -> Points:
     """Return at most so many points: medians of pieces of equal length, or all points when they are few."""
     points = list(zip(times, values, strict=True))
     size = math.ceil(len(points) / most)
@@ -50,9 +72,8 @@ def thinned(times: Sequence[float], values: Sequence[float], most: int = MOST_PO
     return [(statistics.median(x for x, _ in piece), statistics.median(y for _, y in piece)) for piece in pieces]
 
 
-def trend(times: Sequence[float], values: Sequence[float]) -> Trend:
-    """Return the trend an hour of values that were measured at these seconds."""
-    points = thinned(times, values)
+def trend(points: Points) -> Trend:
+    """Return the trend an hour of points that were measured at these seconds."""
     slopes = sorted(
         (later - earlier) / (after - before)
         for index, (before, earlier) in enumerate(points)
@@ -70,23 +91,27 @@ def trend(times: Sequence[float], values: Sequence[float]) -> Trend:
     return Trend(statistics.median(slopes) * HOUR, low * HOUR, high * HOUR)
 
 
-def _ties(points: Sequence[tuple[float, float]]) -> list[int]:
+def _ties(points: Points) -> list[int]:
     values = [value for _, value in points]
     return [values.count(value) for value in set(values)]
 
 
-def judge(times: Sequence[float], values: Sequence[float], share: float, floor: float) -> Judgement:
+def judge(
+    times: Sequence[float], values: Sequence[float], share: float, floor: float, by_lowest: bool = False
+) -> Judgement:
     """Say whether a line grows by more, in an hour, than this share of its median, and than `floor`.
 
     ``grows``: the slope is beyond that, and certainly above zero. ``flat``: it is not, and certainly not beyond that.
     Else it is ``unclear``: the run was too short, or the line is too restless.
     """
-    median = statistics.median(values)
+    points = lowest(times, values) if by_lowest else thinned(times, values)
+    told = [value for _, value in points] or [0.0]
+    median = statistics.median(told)
     allowed = max(abs(median) * share, floor)
-    found = trend(times, values)
-    part = max(len(values) // 10, 1)
-    start, end = statistics.median(values[:part]), statistics.median(values[-part:])
-    if len(values) < LEAST_POINTS:
+    found = trend(points)
+    part = max(len(told) // 10, 1)
+    start, end = statistics.median(told[:part]), statistics.median(told[-part:])
+    if len(points) < LEAST_POINTS:
         verdict = UNCLEAR
     elif found.slope > allowed and found.low > 0:
         verdict = GROWS
@@ -94,4 +119,4 @@ def judge(times: Sequence[float], values: Sequence[float], share: float, floor: 
         verdict = FLAT
     else:
         verdict = UNCLEAR
-    return Judgement(start, end, median, found, allowed, verdict)
+    return Judgement(start, end, median, found, allowed, verdict, points)
