@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 MAX_SHOWN = 20
 EXPIRED_SECONDS = 180.0  # after its end; a worker that vanished may have held it until a minute or so ago
@@ -40,7 +40,8 @@ class Entry:
 class Books:
     """Of all clients. Every method may be called from any thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
         self._lock = threading.Lock()
         self._open: dict[str, Entry] = {}
         self._expiring: OrderedDict[str, None] = OrderedDict()  # the first pushed is the first
@@ -53,7 +54,7 @@ class Books:
     def pushing(self, jid: str, fate: str = DONE, seconds: float = 0.0) -> None:
         """A job is about to be pushed. ``seconds``: when it may expire."""
         with self._lock:
-            self._open[jid] = Entry(fate, time.monotonic() + seconds)
+            self._open[jid] = Entry(fate, self._monotonic() + seconds)
             if fate == EXPIRE:
                 self._expiring[jid] = None
 
@@ -133,7 +134,7 @@ class Books:
 
     def settle_expired(self) -> None:
         """Jobs that had to expire long ago are over."""
-        now = time.monotonic()
+        now = self._monotonic()
         with self._lock:
             while self._expiring:
                 jid = next(iter(self._expiring))

@@ -7,7 +7,7 @@ addresses are remembered for their passwords. DIRECTORY/types.jsonl gets a line 
 objects there are of each type; two of its lines, compared, name what grows.
 
 LEAK is ``none``, or something that is made to grow on purpose, to see that it is found: ``memory`` (4 KiB a second),
-``objects`` (20 a second), ``handles`` (one in 5 seconds).
+``objects`` (20 a second), ``handles`` (one in 5 seconds), or ``all`` of these.
 """
 
 from __future__ import annotations
@@ -27,9 +27,11 @@ from twisted.scripts.twistd import run
 from faktory_tw.server import Server
 
 TYPES_SECONDS = 300.0
-LEAKS = ("none", "memory", "objects", "handles")
+LEAKS = ("none", "memory", "objects", "handles", "all")
 _TYPES = 60
 _kept: list[Any] = []
+_handles: list[int] = []
+_began = time.monotonic()
 
 
 class Inspector:
@@ -78,15 +80,12 @@ def types() -> dict[str, int]:
 
 def waste(leak: str, seconds: float) -> None:
     """Let something grow for so many seconds."""
-    if leak == "memory":
+    if leak in ("memory", "all"):
         _kept.append(os.urandom(int(4096 * seconds)))
-    elif leak == "objects":
+    if leak in ("objects", "all"):
         _kept.extend([None] for _ in range(int(20 * seconds)))
-    elif leak == "handles" and len(_kept) * 5 < time.monotonic() - _began:
-        _kept.append(os.open(os.devnull, os.O_RDONLY))
-
-
-_began = time.monotonic()
+    if leak in ("handles", "all") and time.monotonic() > _began + 5 * len(_handles):
+        _handles.append(os.open(os.devnull, os.O_RDONLY))
 
 
 def main() -> None:

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from tests.bench.long_run import books as module
-from tests.bench.long_run.books import DIE, DONE, EXPIRE, EXPIRED_SECONDS, PARK, REST, Books
+from tests.bench.long_run.books import DIE, DONE, EXPIRE, EXPIRED_SECONDS, FAIL, MAX_SHOWN, PARK, REST, Books
 from tests.unit.doubles import FakeClock
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
-    clock = FakeClock()
-    monkeypatch.setattr(module.time, "monotonic", clock.monotonic)
-    return clock
+def clock() -> FakeClock:
+    return FakeClock()
 
 
 @pytest.fixture
 def books(clock: FakeClock) -> Books:
-    return Books()
+    return Books(clock.monotonic)
 
 
 def push(books: Books, jid: str, fate: str = DONE, seconds: float = 0.0) -> None:
@@ -60,7 +57,7 @@ def test_a_job_that_was_removed_and_comes_is_found(books: Books) -> None:
 
 
 def test_a_job_that_failed_and_comes_again_is_none_to_be_found(books: Books) -> None:
-    push(books, "job-1", module.FAIL)
+    push(books, "job-1", FAIL)
     books.fetched("job-1")
     books.fetched("job-1")
     assert books.counts() == {"pushed": 1, "delivered": 2, "delivered again": 1, "open": 1}
@@ -110,4 +107,4 @@ def test_many_losses_are_counted_and_some_are_told(books: Books) -> None:
     for number in range(1000):
         push(books, f"job-{number}")
     counts, findings = books.close()
-    assert (counts["lost"], len(findings)) == (1000, module.MAX_SHOWN)
+    assert (counts["lost"], len(findings)) == (1000, MAX_SHOWN)

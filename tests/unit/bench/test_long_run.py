@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -142,11 +144,15 @@ def test_the_warm_up_is_a_sixth_of_the_run_and_not_longer_than_the_backups_need(
 
 
 def test_what_is_made_to_grow_on_purpose_grows(monkeypatch: pytest.MonkeyPatch) -> None:
-    kept: list[object] = []
+    kept: list[Any] = []
+    handles: list[int] = []
     monkeypatch.setattr(inside, "_kept", kept)
+    monkeypatch.setattr(inside, "_handles", handles)
     inside.waste("none", 5)
     assert kept == []
     inside.waste("memory", 5)
     inside.waste("objects", 5)
-    assert [len(kept), len(kept[0])] == [101, 20_480]  # type: ignore[arg-type]
+    assert [len(kept), len(kept[0])] == [101, 20_480]
+    inside.waste("handles", 5)
+    os.close(handles.pop())
     assert inside.types()["builtins.list"] >= 100
