@@ -44,6 +44,7 @@ class Line(NamedTuple):
     share: float
     floor: float
     by_lowest: bool = False
+    control: str = ""
 
 
 LINES = (
@@ -59,12 +60,12 @@ LINES = (
     Line("job_rows", "Rows of jobs", "", "disk", RESTLESS, 100),
     Line("journal_rows", "Rows of the journal", "", "disk", RESTLESS, 50),
     Line("entry_rows", "Rows of features", "", "disk", RESTLESS, 100),
-    Line("push_p50", "PUSH, median", "ms", "times", RESTLESS, 0.5),
-    Line("push_p99", "PUSH, 99th percentile", "ms", "times", RESTLESS, 5),
-    Line("push_max", "PUSH, longest", "ms", "times", RESTLESS, 25),
-    Line("fetch_p50", "FETCH, median", "ms", "times", RESTLESS, 0.5),
-    Line("fetch_p99", "FETCH, 99th percentile", "ms", "times", RESTLESS, 5),
-    Line("fetch_max", "FETCH, longest", "ms", "times", RESTLESS, 25),
+    Line("push_p50", "PUSH, median", "ms", "times", RESTLESS, 0.5, control="late_p50"),
+    Line("push_p99", "PUSH, 99th percentile", "ms", "times", RESTLESS, 5, control="late_p99"),
+    Line("push_max", "PUSH, longest", "ms", "times", RESTLESS, 25, control="late_max"),
+    Line("fetch_p50", "FETCH, median", "ms", "times", RESTLESS, 0.5, control="late_p50"),
+    Line("fetch_p99", "FETCH, 99th percentile", "ms", "times", RESTLESS, 5, control="late_p99"),
+    Line("fetch_max", "FETCH, longest", "ms", "times", RESTLESS, 25, control="late_max"),
     Line("queued", "Jobs in queues", "", "jobs", RESTLESS, 20),
     Line("scheduled", "Scheduled jobs", "", "jobs", RESTLESS, 20),
     Line("retries", "Retries", "", "jobs", RESTLESS, 20),
@@ -78,7 +79,18 @@ LINES = (
     Line("connections", "Connections", "", "kept", RESTLESS, 5),
     Line("addresses", "Addresses with passwords", "", "kept", RESTLESS, 5),
 )
-NAMES = ("seconds", *(line.name for line in LINES), "commit_ms", "lag_ms", "done_per_s", "jobs_done", "backups_taken")
+NAMES = (
+    "seconds",
+    *(line.name for line in LINES),
+    "late_p50",
+    "late_p99",
+    "late_max",
+    "commit_ms",
+    "lag_ms",
+    "done_per_s",
+    "jobs_done",
+    "backups_taken",
+)
 
 
 def parse_metrics(text: str) -> Values:
@@ -109,7 +121,10 @@ def scrape(server: Server) -> str:
 
 
 class Probe:
-    """A client that pushes a job, fetches it and acknowledges it, again and again, and takes the time."""
+    """A client that pushes a job, fetches it and acknowledges it, again and again, and takes the time.
+
+    Between two jobs it sleeps. How much later than wanted it is woken tells how busy the machine is.
+    """
 
     def __init__(self, server: Server) -> None:
         self.jobs = 0
@@ -117,18 +132,16 @@ class Probe:
         self._server = server
         self._ended = threading.Event()
         self._lock = threading.Lock()
-        self._pushes: list[float] = []
-        self._fetches: list[float] = []
+        self._times: dict[str, list[float]] = {"push": [], "fetch": [], "late": []}
         self._thread = threading.Thread(target=self._run, name="probe", daemon=True)
         self._thread.start()
 
     def take(self) -> Values:
         """What was measured since the last call, in milliseconds."""
         with self._lock:
-            pushes, fetches, self._pushes, self._fetches = self._pushes, self._fetches, [], []
+            times, self._times = self._times, {name: [] for name in self._times}
         shares = {"p50": 0.5, "p99": 0.99, "max": 1.0}
-        values = {f"push_{name}": quantile(pushes, share) for name, share in shares.items()}
-        return values | {f"fetch_{name}": quantile(fetches, share) for name, share in shares.items()}
+        return {f"{name}_{part}": quantile(times[name], share) for name in times for part, share in shares.items()}
 
     def end(self) -> None:
         """Probe no more."""
@@ -138,12 +151,14 @@ class Probe:
     def _run(self) -> None:
         try:
             with self._server.client(wid="probe") as client:
-                while not self._ended.wait(PROBE_SECONDS):
-                    self._step(client)
+                while not self._ended.is_set():
+                    due = time.perf_counter() + PROBE_SECONDS
+                    time.sleep(PROBE_SECONDS)
+                    self._step(client, time.perf_counter() - due)
         except (OSError, EOFError, ValueError, RuntimeError) as error:
             self.failure = f"the probe ended early: {error!r}"
 
-    def _step(self, client: Client) -> None:
+    def _step(self, client: Client, late: float) -> None:
         pushed = job("Probe", self.jobs, queue=QUEUE, jid=f"probe-{self.jobs:012d}")
         began = time.perf_counter()
         client.push(pushed)
@@ -157,8 +172,8 @@ class Probe:
         if self.jobs % 200 == 0:
             client.beat()
         with self._lock:
-            self._pushes.append((middle - began) * 1000)
-            self._fetches.append((end - middle) * 1000)
+            for name, seconds in (("push", middle - began), ("fetch", end - middle), ("late", late)):
+                self._times[name].append(seconds * 1000)
 
 
 class Sampler:
@@ -297,4 +312,4 @@ class Table:
 def read_table(path: Path) -> list[Values]:
     """Return the rows of such a file."""
     with path.open(newline="", encoding="utf-8") as file:
-        return [{name: float(value or "nan") for name, value in row.items()} for row in csv.DictReader(file)]
+        return [{name: float(row.get(name) or "nan") for name in NAMES} for row in csv.DictReader(file)]

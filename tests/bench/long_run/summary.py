@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from tests.bench.long_run.samples import LINES, Line, Values, parse_metrics, scrape
-from tests.bench.long_run.trend import GROWS, Judgement, judge
+from tests.bench.long_run.trend import GROWS, UNCLEAR, Judgement, judge
 from tests.system.server import Server
 
 Judged = list[tuple[Line, Judgement]]
@@ -17,18 +17,31 @@ _OUTLIVES = ("cron", "throttles", "track", "result", "batch")  # what may stay w
 
 
 def judgements(rows: Sequence[Values], warm_up_seconds: float) -> Judged:
-    """Judge every line, without the warm-up. A line that was never measured is left out."""
+    """Judge every line, without the warm-up. A line that was never measured is left out.
+
+    Of a line that grows together with its control it is unclear whose fault that is.
+    """
+    rows = [row for row in rows if row["seconds"] >= warm_up_seconds]
     judged = []
     for line in LINES:
-        points = [
-            (row["seconds"], row[line.name])
-            for row in rows
-            if row["seconds"] >= warm_up_seconds and not math.isnan(row[line.name])
-        ]
-        if points:
-            times, values = zip(*points, strict=True)
-            judged.append((line, judge(times, values, line.share, line.floor, line.by_lowest)))
+        judgement = judge_one(rows, line.name, line)
+        if judgement is None:
+            continue
+        if judgement.verdict == GROWS and line.control:
+            control = judge_one(rows, line.control, line)
+            if control is not None and control.trend.low > 0:
+                judgement = judgement._replace(verdict=UNCLEAR)
+        judged.append((line, judgement))
     return judged
+
+
+def judge_one(rows: Sequence[Values], name: str, line: Line) -> Judgement | None:
+    """Judge one column as `line` is to be judged; None if nothing was measured."""
+    points = [(row["seconds"], row[name]) for row in rows if not math.isnan(row[name])]
+    if not points:
+        return None
+    times, values = zip(*points, strict=True)
+    return judge(times, values, line.share, line.floor, line.by_lowest)
 
 
 class Account(NamedTuple):
@@ -117,8 +130,11 @@ class Report(NamedTuple):
 
 
 def told(value: float) -> str:
-    """Return a value with three digits or so."""
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+    """Return a value with two digits or more, and without an exponent."""
+    if abs(value) >= 100 or not math.isfinite(value):
+        return f"{value:,.0f}"
+    text = f"{value:.{2 if abs(value) < 10 else 1}f}"
+    return text.rstrip("0").rstrip(".").replace("-0", "0") if float(text) == 0 else text
 
 
 def row(line: Line, judgement: Judgement) -> str:

@@ -24,7 +24,7 @@ from tests.bench.long_run.samples import (
     size_of,
 )
 from tests.bench.long_run.summary import Account, Report, judgements
-from tests.bench.long_run.trend import FLAT, GROWS
+from tests.bench.long_run.trend import FLAT, GROWS, UNCLEAR
 
 COUNTS = {"pushed": 10, "done": 10, "lost": 0}
 FIVE_MINUTES = 60
@@ -87,6 +87,14 @@ def test_the_warm_up_is_not_judged_and_a_line_without_values_is_left_out() -> No
     assert judged["resident_mib"].verdict == FLAT
     assert "push_max" not in judged
     assert {line.name: judgement for line, judgement in judgements(rows, 0)}["resident_mib"].verdict == GROWS
+
+
+def test_times_that_grow_with_those_of_a_program_that_only_sleeps_are_unclear() -> None:
+    rows = [dict.fromkeys(NAMES, 10.0) | {"seconds": second * 60.0, "push_p99": 10.0 + second} for second in range(60)]
+    assert {line.name: judgement for line, judgement in judgements(rows, 0)}["push_p99"].verdict == GROWS
+    for row in rows:
+        row["late_p99"] = row["push_p99"] / 2
+    assert {line.name: judgement for line, judgement in judgements(rows, 0)}["push_p99"].verdict == UNCLEAR
 
 
 @pytest.mark.parametrize(
