@@ -23,6 +23,7 @@ from tests.planted import (
     damage,
     features,
     fuzz,
+    long_run,
     operations,
     overload,
     pages,
@@ -51,6 +52,7 @@ AREAS: Mapping[str, Area] = {
     "policies": policies.AREA,
     "overload": overload.AREA,
     "fuzz": fuzz.AREA,
+    "long run": long_run.AREA,
 }
 ROOT = Path(__file__).resolve().parent.parent.parent
 NOT_COPIED = shutil.ignore_patterns(".*", "node_modules", "__pycache__", "*.egg-info", "build")
