@@ -2,8 +2,8 @@
 
 The slope is the median of the slopes between all pairs of points, which a third of wild points cannot move. Its interval
 is Sen's: the ranks among these slopes between which the true one lies in 95 of 100 cases, if the points are independent.
-They are not, quite: what is filled and emptied every few minutes makes neighbours alike. So a long line is cut into
-pieces first, each told by its median.
+They are not, quite: what is kept for a while makes neighbours alike. So a line is cut into pieces of a minute or more
+first, each told by its median.
 
 Some lines climb until something clears up, and fall: objects until the garbage collector has run. There a leak is what
 is left after that, so such a line is told by the lowest value in each LOWEST_SECONDS.
@@ -16,6 +16,7 @@ import statistics
 from collections.abc import Sequence
 from typing import NamedTuple
 
+PIECE_SECONDS = 60.0
 MOST_POINTS = 120
 LEAST_POINTS = 8
 LOWEST_SECONDS = 180.0
@@ -53,23 +54,26 @@ class Judgement(NamedTuple):
 
 def lowest(times: Sequence[float], values: Sequence[float]) -> Points:
     """Return the lowest point of each LOWEST_SECONDS, as far as there are whole ones."""
-    pieces: dict[int, tuple[float, float]] = {}
-    for second, value in zip(times, values, strict=True):
-        piece = int((second - times[0]) // LOWEST_SECONDS)
-        if piece not in pieces or value < pieces[piece][1]:
-            pieces[piece] = (second, value)
-    whole = int((times[-1] - times[0] + 1) // LOWEST_SECONDS)
-    return [point for piece, point in pieces.items() if piece < whole]
+    return [min(piece, key=lambda point: point[1]) for piece in pieces(times, values, LOWEST_SECONDS)]
 
 
-def thinned(times: Sequence[float], values: Sequence[float], most: int = MOST_POINTS) -> Points:
-    """Return at most so many points: medians of pieces of equal length, or all points when they are few."""
-    points = list(zip(times, values, strict=True))
-    size = math.ceil(len(points) / most)
-    if size <= 1:
-        return points
-    pieces = [points[first : first + size] for first in range(0, len(points) - size + 1, size)]
-    return [(statistics.median(x for x, _ in piece), statistics.median(y for _, y in piece)) for piece in pieces]
+def medians(times: Sequence[float], values: Sequence[float]) -> Points:
+    """Return the medians of pieces of PIECE_SECONDS, or of longer ones when they are too many."""
+    seconds = max(PIECE_SECONDS, (times[-1] - times[0]) / MOST_POINTS)
+    return [
+        (statistics.median(x for x, _ in piece), statistics.median(y for _, y in piece))
+        for piece in pieces(times, values, seconds)
+    ]
+
+
+def pieces(times: Sequence[float], values: Sequence[float], seconds: float) -> list[Points]:
+    """Cut a line into pieces of so many seconds. What is left at the end is no piece."""
+    found: dict[int, Points] = {}
+    for point in zip(times, values, strict=True):
+        found.setdefault(int((point[0] - times[0]) // seconds), []).append(point)
+    step = (times[-1] - times[0]) / max(len(times) - 1, 1)  # the last sample stands for the time until the next
+    whole = int((times[-1] - times[0] + 1.5 * step) // seconds)
+    return [piece for number, piece in found.items() if number < whole]
 
 
 def trend(points: Points) -> Trend:
@@ -104,8 +108,8 @@ def judge(
     ``grows``: the slope is beyond that, and certainly above zero. ``flat``: it is not, and certainly not beyond that.
     Else it is ``unclear``: the run was too short, or the line is too restless.
     """
-    points = lowest(times, values) if by_lowest else thinned(times, values)
-    told = [value for _, value in points] or [0.0]
+    points = lowest(times, values) if by_lowest else medians(times, values)
+    told = [value for _, value in points] or list(values)
     median = statistics.median(told)
     allowed = max(abs(median) * share, floor)
     found = trend(points)

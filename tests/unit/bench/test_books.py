@@ -89,6 +89,11 @@ def test_a_job_that_was_done_before_it_expired_has_not_expired(books: Books, clo
     assert books.close()[0] == {"pushed": 1, "done": 1, "lost": 0}
 
 
+def test_at_the_end_what_may_expire_has_done_so(books: Books) -> None:
+    push(books, "job-1", EXPIRE, 5)
+    assert books.close() == ({"pushed": 1, "expired": 1, "lost": 0}, [])
+
+
 def test_jobs_that_rest_are_given_to_one_operator_only_and_are_done_when_pardoned(books: Books) -> None:
     push(books, "job-1", DIE)
     push(books, "job-2", PARK)

@@ -27,13 +27,13 @@ from tests.bench.long_run.summary import Account, Report, judgements
 from tests.bench.long_run.trend import FLAT, GROWS, UNCLEAR
 
 COUNTS = {"pushed": 10, "done": 10, "lost": 0}
-FIVE_MINUTES = 60
+HALF_AN_HOUR = 360  # samples
 
 
 def recorded(directory: Path, counts: dict[str, int], memory_an_hour: float = 0.0) -> None:
-    """Write what a run leaves: five minutes of samples, and the account."""
+    """Write what a run leaves: half an hour of samples, and the account."""
     table = Table(directory / "samples.csv")
-    for number in range(FIVE_MINUTES):
+    for number in range(HALF_AN_HOUR):
         values = dict.fromkeys(NAMES, 10.0)
         values |= {
             "seconds": number * 5.0,
@@ -43,7 +43,7 @@ def recorded(directory: Path, counts: dict[str, int], memory_an_hour: float = 0.
         table.add(values)
     table.close()
     account = Account(counts, [("pushed", 10, counts["done"])], [])
-    told = {"title": "five minutes", "warm_up": 1.0, "account": account._asdict()}
+    told = {"title": "half an hour", "warm_up": 1.0, "account": account._asdict()}
     (directory / "run.json").write_text(json.dumps(told))
 
 
@@ -79,11 +79,11 @@ def test_every_line_is_measured_and_has_its_place_in_the_picture() -> None:
 
 
 def test_the_warm_up_is_not_judged_and_a_line_without_values_is_left_out() -> None:
-    rows = [dict.fromkeys(NAMES, 10.0) | {"seconds": float(second)} for second in range(100)]
+    rows = [dict.fromkeys(NAMES, 10.0) | {"seconds": second * 10.0} for second in range(200)]
     for row in rows:
-        row["resident_mib"] = min(row["seconds"], 50)
+        row["resident_mib"] = min(row["seconds"] / 10, 100)
         row["push_max"] = math.nan
-    judged = {line.name: judgement for line, judgement in judgements(rows, 50)}
+    judged = {line.name: judgement for line, judgement in judgements(rows, 1000)}
     assert judged["resident_mib"].verdict == FLAT
     assert "push_max" not in judged
     assert {line.name: judgement for line, judgement in judgements(rows, 0)}["resident_mib"].verdict == GROWS

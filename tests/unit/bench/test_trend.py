@@ -7,10 +7,23 @@ import random
 
 import pytest
 
-from tests.bench.long_run.trend import FLAT, GROWS, HOUR, LEAST_POINTS, UNCLEAR, judge, lowest, thinned, trend
+from tests.bench.long_run.trend import (
+    FLAT,
+    GROWS,
+    HOUR,
+    LEAST_POINTS,
+    MOST_POINTS,
+    UNCLEAR,
+    judge,
+    lowest,
+    medians,
+    pieces,
+    trend,
+)
 
 STEP = 5.0
 HOUR_OF_SAMPLES = int(HOUR / STEP)
+MINUTE = int(60 / STEP)  # samples
 SEEDS = range(6)
 
 
@@ -94,14 +107,14 @@ def test_growth_below_the_floor_is_flat_whatever_its_share() -> None:
 
 
 def test_a_line_that_does_not_change_is_flat_at_once() -> None:
-    judgement = judge(seconds(LEAST_POINTS), [7.0] * LEAST_POINTS, 0.03, 0)
+    judgement = judge(seconds(MINUTE * LEAST_POINTS), [7.0] * MINUTE * LEAST_POINTS, 0.03, 0)
     assert (judgement.verdict, judgement.trend) == (FLAT, (0, 0, 0))
 
 
 def test_nothing_is_said_of_few_points_or_of_a_restless_line() -> None:
-    few = [float(number) for number in range(LEAST_POINTS - 1)]
+    few = [float(number) for number in range(MINUTE * (LEAST_POINTS - 1))]
     assert judge(seconds(len(few)), few, 0.03, 0).verdict == UNCLEAR
-    restless = [noisy(seed, 100, 50, count=30) for seed in SEEDS]
+    restless = [noisy(seed, 100, 50, count=20 * MINUTE) for seed in SEEDS]
     verdicts = [judge(seconds(len(values)), values, 0.03, 1).verdict for values in restless]
     assert verdicts.count(UNCLEAR) >= len(SEEDS) - 1
 
@@ -111,7 +124,14 @@ def test_one_point_has_no_trend() -> None:
     assert (found.slope, found.low, found.high) == (0, -math.inf, math.inf)
 
 
-def test_a_long_line_is_cut_into_pieces_and_a_short_one_left_as_it_is() -> None:
-    assert thinned([1, 2, 3], [4, 5, 6], most=3) == [(1, 4), (2, 5), (3, 6)]
-    assert thinned(range(9), [0, 9, 1, 5, 5, 5, 2, 2, 100], most=3) == [(1, 1), (4, 5), (7, 2)]
-    assert len(thinned(range(10_000), range(10_000))) <= 120
+def test_a_line_is_told_by_the_medians_of_its_minutes() -> None:
+    times = [0.0, 20.0, 40.0, 60.0, 80.0, 100.0, 120.0]
+    assert medians(times, [0, 9, 1, 5, 5, 5, 7]) == [(20, 1), (80, 5)]
+    assert medians([0.0, 1.0], [1, 2]) == []
+    assert len(medians(range(50_000), range(50_000))) == MOST_POINTS
+
+
+def test_pieces_are_whole_though_the_last_sample_comes_before_their_end() -> None:
+    times = [second + 0.01 * (second % 3) for second in seconds(24)]
+    assert [len(piece) for piece in pieces(times, times, 60)] == [12, 12]
+    assert [len(piece) for piece in pieces(times[:-3], times[:-3], 60)] == [12]
