@@ -225,4 +225,5 @@ def draw(directory: Path, rows: list[Values], report: Report, warm_up: float) ->
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the server and the clients are ended, too
     sys.exit(main())
