@@ -35,7 +35,7 @@ AREA = Area(
         Fault("whatever does not grow is flat", TREND, "    elif found.high <= allowed:", "    elif True:"),
         Fault("the interval is a third as wide", TREND, "_Z = 1.96", "_Z = 0.6"),
         Fault("the floor does not count", TREND, "max(abs(median) * share, floor)", "abs(median) * share"),
-        Fault("highest values are judged", TREND, "value < pieces[piece][1]", "value > pieces[piece][1]"),
+        Fault("highest values are judged", TREND, "[min(piece, key", "[max(piece, key"),
         Fault("the warm-up is judged", SUMMARY, ' if row["seconds"] >= warm_up_seconds]', "]"),
         Fault("counts may differ", SUMMARY, "any(left != right for", "any(False and left != right for"),
         Fault(
