@@ -115,6 +115,7 @@ setup(
         "fuzz": [
             # Fuzzing guided by coverage, python -m tests.fuzz; it has wheels for CPython 3.11 to 3.13 on Linux only.
             "atheris>=3; sys_platform == 'linux' and python_version >= '3.11' and python_version < '3.14'",
+        ],
         "bench": [
             # Draws what tests/bench/long_run has measured; without it there is only the table. 3.9.2 is the first for Python 3.13.
             "matplotlib>=3.9.2",

@@ -5,6 +5,10 @@ A job that stands aside is queued as before: on disk nothing changes, and it kee
 those that wait for the same :class:`Lane`. While the lane is open the first of the line may be fetched, before everything
 that stands behind it in the queue.
 
+Thousands of queues may have a line for one lane, which is closed and opened with every job. So nothing is done for all of
+them then: a line that is found to be closed is put on a list of its lane by whoever finds it, and only those on that list
+are offered anew when the lane opens, some at once and the others in slices.
+
 A job costs about a hundred bytes here. It is known by its *rank*, one number that puts the jobs of a queue into the order
 in which they are fetched. A position is the id of the job that has it, unless that job entered the queue again.
 """
@@ -25,6 +29,7 @@ _BITS = 60
 _POSITION = (1 << _BITS) - 1
 _HIGHEST = 9
 _MOST_PASSED = 256  # lines that are full for one worker, on the way to one that is not
+_OFFERED = 100  # lines offered at once when their lane opens
 
 
 def rank(priority: int, position: int) -> int:
@@ -38,13 +43,17 @@ def priority_of(number: int) -> int:
 
 
 class Lane:
-    """What jobs wait for. ``lines`` are those who wait, by the queue in which they do."""
+    """What jobs wait for. ``lines`` are those who wait, by the queue in which they do.
 
-    __slots__ = ("closed", "lines")
+    ``wanted`` are those of them that somebody has looked at in vain: the ones to be told when a job may go.
+    """
+
+    __slots__ = ("closed", "lines", "wanted")
 
     def __init__(self) -> None:
         self.closed = False  # for everybody
         self.lines: dict[Aside, Line] = {}
+        self.wanted: dict[Aside, Line] = {}
 
     def full_for(self, wid: str) -> bool:  # noqa: ARG002
         """Whether this worker may have no more, while others may."""
@@ -55,7 +64,14 @@ class Lane:
 
     def offer(self) -> None:
         """It was closed, or opened."""
-        for aside, line in self.lines.items():
+        if not self.closed:
+            for aside, line in islice(self.wanted.items(), _OFFERED):
+                aside.offer(line)
+
+    def tell(self, aside: Aside) -> None:
+        """A job of those may go: offer it, if they still wait."""
+        line = self.wanted.pop(aside, None)
+        if line is not None:
             aside.offer(line)
 
 
@@ -79,7 +95,7 @@ class Aside:
         self.queue = queue
         self.size = 0
         self._lines: SortedDict[int, Line] = SortedDict()
-        self._ready: SortedDict[int, Line] = SortedDict()  # those whose lane is open, by their first job
+        self._ready: SortedDict[int, Line] = SortedDict()  # those whose lane is open, or was, by their first job
         self._ids: dict[int, int] = {}  # rank -> id, and the other way round, of jobs that entered the queue again
         self._ranks: dict[int, int] = {}
 
@@ -96,6 +112,7 @@ class Aside:
         self.size += 1
         line.ranks.add(number)
         lane.changed(1)
+        lane.wanted[self] = line
         self.offer(line)
         return len(line.ranks)
 
@@ -114,10 +131,23 @@ class Aside:
         return found
 
     def _first_of(self, ready: Iterable[int], wid: str) -> int | None:
-        for number in islice(ready, _MOST_PASSED):
-            if not self._ready[number].lane.full_for(wid):
-                return number
-        return None
+        found, passed = None, 0
+        shut: list[Line] = []
+        for number in ready:
+            line = self._ready[number]
+            if line.lane.closed:
+                shut.append(line)
+                continue
+            if not line.lane.full_for(wid):
+                found = number
+                break
+            line.lane.wanted[self] = line
+            passed += 1
+            if passed == _MOST_PASSED:
+                break
+        for line in shut:
+            self.offer(line)
+        return found
 
     def id_of(self, number: int) -> int:
         """The id of the job of a rank."""
@@ -138,18 +168,26 @@ class Aside:
         self.offer(line)
         if not line.ranks:
             line.lane.lines.pop(self, None)
+            line.lane.wanted.pop(self, None)
         line.lane.changed(-1)
         return job_id
 
     def offer(self, line: Line) -> None:
         """Let the first of a line go if its lane is open, and not if it is not."""
         wanted = line.ranks[0] if line.ranks and not line.lane.closed else None
+        if line.ranks and line.lane.closed:
+            line.lane.wanted[self] = line
         if wanted != line.offered:
             if line.offered is not None:
                 del self._ready[line.offered]
             if wanted is not None:
                 self._ready[wanted] = line
             line.offered = wanted
+
+    def is_unoffered(self, lane: Lane) -> bool:
+        """Whether jobs wait here for a lane that has opened, and were not told of it so far."""
+        line = lane.lines.get(self)
+        return line is not None and line.offered is None
 
     def discard(self, priority: int, ids: Iterable[int]) -> set[int]:
         """Take out those of these jobs that stand aside, and return which."""

@@ -135,7 +135,10 @@ class Deliveries:
     def wait(
         self, names: Sequence[str], worker: Worker | None, deliver: Callable[[Reservation | None], bool]
     ) -> Waiter:
-        """Wait for a job of these queues; see :class:`Waiter`. A worker that is to be quiet waits in vain."""
+        """Wait for a job of these queues, once a FETCH has found none; see :class:`Waiter`.
+
+        A worker that is to be quiet waits in vain.
+        """
         waiter = Waiter(names, worker, deliver, self._clock.monotonic() + WAIT_SECONDS)
         self._waiting.add(waiter)
         return waiter

@@ -16,6 +16,8 @@ whose job is not there any more, because its queue was removed and is not swept 
 from __future__ import annotations
 
 import json
+import re
+import secrets
 from collections.abc import Iterator
 from decimal import Decimal
 from hashlib import sha256
@@ -32,8 +34,11 @@ from faktory_tw.wire import CommandError
 MAXIMUM_ARGS_BYTES = 65_536  # they are decoded, in one turn of the reactor
 _KEY_BYTES = 16  # of SHA-256: with a billion locks two keys are alike by accident once in 10**20 such servers
 _SLICE = 500
+_SHORT = 60  # digits
 _EXACT = 2.0**53  # up to here a float is a whole number exactly when its text is one
 _VALUE = Struct(">dq")
+_TOKEN = secrets.token_hex(8)  # nobody can write it into the args of a job
+_PLACE_OF = re.compile(f'"{_TOKEN}([0-9]+)"')
 
 
 class Lock(NamedTuple):
@@ -56,24 +61,36 @@ def unique_key(jobtype: str, queue: str, args: bytes) -> bytes:
             f"the args of a unique job must not be longer than {MAXIMUM_ARGS_BYTES} bytes;"
             " push a name of the data, or do without custom.unique_for"
         )
+    wholes: list[str] = []
     try:
-        value = json.loads(args, parse_float=_number)
+        value = json.loads(args, parse_float=lambda text: _number(text, wholes))
         text = json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
     except ValueError as error:  # an integer of thousands of digits
         raise CommandError(f"the args of a unique job cannot be compared: {error}") from None
+    if wholes:
+        text = _PLACE_OF.sub(lambda found: wholes[int(found[1])], text)
     whole = f"{len(jobtype)} {jobtype} {queue} {text}"
     return sha256(whole.encode("utf-8", "surrogatepass")).digest()[:_KEY_BYTES]
 
 
-def _number(text: str) -> float:
-    """The value of a JSON number that has a point or an exponent: an int when it is whole."""
+def _number(text: str, wholes: list[str]) -> float | str:
+    """The value of a JSON number that has a point or an exponent: an int when it is whole.
+
+    A large one is left to ``wholes``, and what is returned holds its place: 1e300 has three hundred digits, ten thousand of
+    them fit into the args of a job, and to make an integer of digits takes the square of their number.
+    """
     value = float(text)
     if not value.is_integer():
         return value
     if abs(value) <= _EXACT:
         return int(value)
-    exact = Decimal(text)
-    return int(exact) if exact == exact.to_integral_value() else value
+    whole, _, rest = format(Decimal(text), "f").partition(".")
+    if rest.strip("0"):
+        return value
+    if len(whole) < _SHORT:
+        return int(whole)
+    wholes.append(whole)
+    return f"{_TOKEN}{len(wholes) - 1}"
 
 
 class Unique(Feature):

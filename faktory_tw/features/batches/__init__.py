@@ -14,10 +14,11 @@ COMMIT`` says that all are there. Members run at once. Once the batch is committ
 
 Each is fired once, also when the batch is opened and committed again; what has come about once counts. As all this only
 ever goes forward, it does not matter in which order it is noticed: a batch that may have come further is put on a list,
-and the list is worked off at once, or, when a long chain of parents is on it, in slices. After a start all batches are on
-it, so that a crash between two slices leaves nothing undone.
+and the list is worked off at once, or, when a long chain of parents is on it or very many have come further in one turn, in
+slices. After a start all batches are on it, so that a crash between two slices leaves nothing undone.
 
-A callback is pushed in the turn of the fact that caused it, so one batch of the store carries both. The job of a callback
+A callback is pushed in the turn of the fact that caused it if there is not too much of that, and then one batch of the store
+carries both. The job of a callback
 is known by its id; what its ``custom`` says anybody may write. While pushes are refused because the disk is nearly full,
 callbacks wait.
 """
@@ -41,9 +42,10 @@ from faktory_tw.features.batches.views import BatchView, status_json, view
 from faktory_tw.storage.store import Store
 from faktory_tw.wire import ACKNOWLEDGED, CommandError, Held, bulk
 
-_AT_ONCE = 16  # batches looked at in the turn that gave cause; the rest of a long chain is for the periodic duties
+_AT_ONCE = 16  # batches looked at for one event; the rest of a long chain is for the periodic duties
 _SLICE = 500
-_FIRED_IN_SLICE = 200  # callbacks: each is a push
+_LOOKED_AT = 500  # batches looked at from one turn of the periodic duties to the next, whatever gives cause
+_FIRED = 200  # callbacks pushed in that time: each is as much work as several looks
 
 
 def new_bid() -> str:
@@ -63,6 +65,7 @@ class Batches(Feature):
         self._work: list[Batch] = []  # may have come further; the last ones first
         self._held: dict[int, Batch] = {}  # owe a callback, and wait for room on the disk
         self._working = False
+        self._looks, self._fires = _LOOKED_AT, _FIRED  # left until the next turn of the periodic duties
         self._firing: tuple[Batch, int] | None = None  # whose callback is being pushed
         self._reached: set[str] = set()  # queues of callbacks
         self.fired = 0  # callbacks, since the start
@@ -222,10 +225,19 @@ class Batches(Feature):
 
     def _come_further(self, batch: Batch, others: int | None = None) -> None:
         """Something has happened to it: look at it, and at what that causes, and leave the ``others`` for later."""
+        if self._spent:
+            self._look_at(batch)
+            self.manager.hurry(0.0)
+            return
         if others is None:
             others = len(self._work)
         self._work.append(batch)
         self._go_on(_AT_ONCE, others)
+
+    @property
+    def _spent(self) -> bool:
+        """Whether enough was done since the last turn of the periodic duties: thousands of events may come in one."""
+        return self._looks <= 0 or self._fires <= 0
 
     def _look_at(self, batch: Batch) -> None:
         """It may have come further."""
@@ -241,9 +253,9 @@ class Batches(Feature):
         if self._working:
             return
         self._working = True
-        fired = self.fired
-        while len(self._work) > others and most and self.fired - fired < _FIRED_IN_SLICE:
+        while len(self._work) > others and most and not self._spent:
             most -= 1
+            self._looks -= 1
             batch = self._work.pop()
             batch.queued = False
             if not batch.dropped:
@@ -298,6 +310,7 @@ class Batches(Feature):
         """Push a callback. It was vetted; if it is refused all the same, it is lost, so that nothing waits for it."""
         payload = callback_job(batch.told(), kind)
         self.fired += 1
+        self._fires -= 1
         self._reached.add(payload.queue or "")
         self._firing = (batch, kind)
         try:
@@ -312,9 +325,10 @@ class Batches(Feature):
     def step(self) -> bool:
         """Go on with long chains, drop what was not committed in time, and what ended long ago."""
         if self._held and not self.manager.refuse_pushes:
-            for _ in range(min(len(self._held), _FIRED_IN_SLICE)):
+            for _ in range(min(len(self._held), _FIRED)):
                 self._look_at(self._held.popitem()[1])
-        self._go_on(_SLICE)
+        self._looks, self._fires = _LOOKED_AT, _FIRED
+        self._go_on(_LOOKED_AT)
         more = self._end_open()
         more = self._drop_ended() or more
         more = self._index.forget_failed(_SLICE) or more

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 from collections.abc import Iterator, Sequence
-from heapq import heappop, heappush
+from heapq import heappop, heappush, merge
 from itertools import islice
 from struct import Struct
 
@@ -28,7 +28,7 @@ from faktory_tw.core.queues import Queue
 from faktory_tw.core.reservations import Reservation
 from faktory_tw.core.slices import Stride
 from faktory_tw.core.tasks import Clock
-from faktory_tw.features.throttles.gates import Slots, Subject, ThrottleGate
+from faktory_tw.features.throttles.gates import Slots, ThrottleGate
 from faktory_tw.features.throttles.keys import keys_of
 from faktory_tw.features.throttles.lanes import Bucket, Lane, Throttle
 from faktory_tw.features.throttles.views import LOOKED_AT, ThrottleView, throttle_view
@@ -36,11 +36,13 @@ from faktory_tw.storage.store import Store
 
 MOST_LISTED = 200
 _SLICE = 500
+_MOST_SERVED = 500  # queues told that a job may go, from one turn of the periodic duties to the next
+_SERVED_TOGETHER = 20
 _SOONEST = 0.01  # seconds until a token is looked for: what comes meanwhile comes together
 _VALUE = Struct(">dd")  # tokens, and when there were so many, seconds since the epoch
 
 _Later = tuple[float, int, Lane]
-_Found = tuple[float, Reservation, Subject]
+_Found = tuple[float, int, int, str]  # since when, the job, the number of the throttle, the key
 
 
 class Throttles(Feature):
@@ -63,7 +65,8 @@ class Throttles(Feature):
             OrderedDict()
         )  # without a throttle any more, but with jobs that stand aside
         self._changed: deque[Lane] = deque()  # with other limits than before
-        self._opened: deque[Lane] = deque()  # for which a job may go
+        self._opened: dict[Lane, int] = {}  # for which a job may go, and how many queues are still to be told
+        self._serves = _MOST_SERVED  # left until the next turn of the periodic duties
         self._counting: Iterator[None] | None = None
         self._uncounted: list[Throttle] = []
         self._alarms: list[_Later] = []  # heap of the lanes without a token, by when there will be one
@@ -81,8 +84,6 @@ class Throttles(Feature):
         before = self._throttles
         if list(settings.throttles) == [throttle.setting for throttle in before.values()]:
             return
-        while self._loaded and (self._see_to_queues() or self._count_on()):
-            pass  # of an earlier change
         self._throttles = {}
         for setting in settings.throttles:
             throttle = before.get(setting.name)
@@ -101,8 +102,10 @@ class Throttles(Feature):
             self.manager.observe(self._slots)
         else:
             self.manager.ignore(self._slots)
+            self.manager.sweeper.free(self._slots.by_job)
             self._slots.by_job = {}
             self._alarms, self._fills = [], []
+            self._counting, self._uncounted = None, []
         if self._loaded:
             self._see_to_queues()
             self._refresh_changed(self.clock.monotonic())
@@ -186,25 +189,31 @@ class Throttles(Feature):
     def _count(self, new: list[Throttle]) -> Iterator[None]:
         """Nobody gets a job that these throttles may be for until all are counted."""
         reservations = list(self.manager.reservations())
-        found: list[_Found] = []
-        among, start = set(new), 0
+        runs: list[list[_Found]] = []
+        among, start = {throttle: number for number, throttle in enumerate(new)}, 0
         while start < len(reservations):
-            part = reservations[start : start + _SLICE]
-            start += self._find(part, among, found)
+            found: list[_Found] = []
+            start += self._find(reservations[start : start + _SLICE], among, found)
+            runs.append(sorted(found, key=_since, reverse=True))
             yield
-        found.sort(key=lambda each: each[0])
-        for start in range(0, len(found), _SLICE):
-            for since, reservation, subject in found[start : start + _SLICE]:
-                if self.manager.working.get(reservation.job.id) is reservation:
-                    self._slots.count(reservation.job.id, subject, reservation.wid, since)
+        # To sort all of them together would take one long turn, and so would it to free them together.
+        in_order = merge(*map(_used_up, runs), key=_since)
+        while part := list(islice(in_order, _SLICE)):
+            for since, job_id, number, key in part:
+                reservation = self.manager.working.get(job_id)
+                if reservation is not None:
+                    self._slots.count(job_id, (new[number], key), reservation.wid, since)
             yield
         for throttle in new:
             throttle.counts = False
             queue = throttle.setting.queue
             self._queues.extend(list(self.manager.queues()) if queue is None else [queue])
 
-    def _find(self, part: Sequence[Reservation], new: set[Throttle], found: list[_Found]) -> int:
-        """Look at reservations, as many as one turn is good for; returns how many that were."""
+    def _find(self, part: Sequence[Reservation], new: dict[Throttle, int], found: list[_Found]) -> int:
+        """Look at reservations, as many as one turn is good for; returns how many that were.
+
+        What is found has nothing but numbers and texts in it: of a million such tuples the garbage collector knows nothing.
+        """
         now, wall = self.clock.monotonic(), self.clock.time()
         subject = [[each for each in self._of(reservation.job.queue) if each in new] for reservation in part]
         unread = [index for index, throttles in enumerate(subject) if any(each.is_keyed for each in throttles)]
@@ -217,7 +226,7 @@ class Throttles(Feature):
             keys = keys_of([each.setting for each in throttles], bodies.get(reservation.job.id, b"{}"))
             for throttle, key in zip(throttles, keys, strict=True):
                 if key is not None:
-                    found.append((since, reservation, (throttle, key)))
+                    found.append((since, reservation.job.id, new[throttle], key))
         return looked_at
 
     # -- slots and tokens ----------------------------------------------------------------------------------------
@@ -250,22 +259,27 @@ class Throttles(Feature):
         if throttle.is_keyed and throttle.lanes.get(lane.key) is lane and lane.is_idle(self.clock.monotonic()):
             del throttle.lanes[lane.key]
 
-    def _serve(self, lane: Lane) -> None:
-        """Another job may go: give it to a FETCH that waits."""
+    def _serve(self, lane: Lane, most: int | None = None) -> None:
+        """Another job may go: give it to a FETCH that waits. ``most``: of so many queues, those asked are to be asked last."""
         queue = lane.throttle.setting.queue
         if not lane.throttle.is_keyed and queue is not None:
             self.manager.serve(queue)
             return
-        for aside in list(lane.lines):
-            if lane.closed:
-                return
-            line = lane.lines.pop(aside, None)
-            if line is not None:
-                lane.lines[aside] = line  # the next time others come first
+        left = len(lane.wanted) if most is None else min(most, len(lane.wanted))
+        while left and not lane.closed and self._serves > 0:
+            for aside in list(islice(lane.wanted, min(left, _SERVED_TOGETHER))):
+                if lane.closed:
+                    return
+                left -= 1
+                self._serves -= 1
+                lane.tell(aside)
                 self.manager.serve(aside.queue)
+        if left and not lane.closed:
+            self._opened[lane] = left
+            self.manager.hurry(0.0)
 
     def _serve_later(self, lane: Lane) -> None:
-        self._opened.append(lane)
+        self._opened[lane] = len(lane.wanted)
         self.manager.hurry(0.0)
 
     def flushed(self) -> None:
@@ -282,6 +296,7 @@ class Throttles(Feature):
         if not self._throttles and not (self._changed or self._queues or self._draining or self._stale):
             return self.manager.look_on()
         now = self.clock.monotonic()
+        self._serves = _MOST_SERVED
         more = self._see_to_queues()
         more = self._count_on() or more
         self._open_for_good()
@@ -289,8 +304,8 @@ class Throttles(Feature):
         more = self._reclaim(now) or more
         more = self._ring(now) or more
         more = self._see_full(now) or more
-        for _ in range(min(len(self._opened), _SLICE)):
-            self._serve(self._opened.popleft())
+        for lane in list(islice(self._opened, _SLICE)):
+            self._serve(lane, self._opened.pop(lane))
         for entry in self._stale[-_SLICE:]:
             self._drop_entry(entry)
         del self._stale[-_SLICE:]
@@ -328,9 +343,10 @@ class Throttles(Feature):
         left = _SLICE
         for throttle in self._throttles.values():
             timeout = throttle.setting.timeout
-            while timeout is not None and throttle.held and left:
-                job_id, (_, _, since) = next(iter(throttle.held.items()))
-                if since + timeout > now:
+            if timeout is None:
+                continue
+            for job_id, held in list(islice(throttle.held.items(), left)):
+                if held.since + timeout > now:
                     break
                 left -= 1
                 throttle.reclaimed += 1
@@ -386,6 +402,16 @@ class Throttles(Feature):
         queues, now = self.manager.queues(), self.clock.monotonic()
         some = list(islice(self._throttles.values(), start, start + min(count, MOST_LISTED)))
         return [throttle_view(each, queues, now, LOOKED_AT // len(some)) for each in some]
+
+
+def _since(found: _Found) -> float:
+    return found[0]
+
+
+def _used_up(found: list[_Found]) -> Iterator[_Found]:
+    """From the last to the first."""
+    while found:
+        yield found.pop()
 
 
 def _entry(lane: Lane) -> bytes:

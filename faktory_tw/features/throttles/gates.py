@@ -76,6 +76,8 @@ class ThrottleGate(Gate):
                 closed = lane.refresh(self._clock.monotonic())
                 if not closed and self.aside in lane.lines:
                     return lane  # others have waited for that
+            if not lane.closed and self.aside.is_unoffered(lane):
+                return lane  # it goes behind them
             if lane.closed or lane.full_for(wid):
                 throttle.overage += 1
                 return lane
@@ -142,7 +144,8 @@ class Slots(Observer):
         throttle, key = subject
         now = self._clock.monotonic()
         throttle.take(throttle.lane(key, now), job_id, wid, since, now)
-        self.by_job[job_id] = (*self.by_job.get(job_id, ()), throttle)
+        before = self.by_job.get(job_id)
+        self.by_job[job_id] = throttle.alone if before is None else (*before, throttle)
 
     def acked(self, reservation: Reservation) -> None:
         job_id = reservation.job.id
@@ -170,10 +173,10 @@ class Slots(Observer):
             if held is None:
                 continue
             throttle.held_count -= 1
-            bucket = held[0].bucket
+            bucket = held.lane.bucket
             if bucket is not None:
                 bucket.level = min(bucket.fill(now) + 1, float(bucket.rate.burst))
-                self._took(held[0], now)
+                self._took(held.lane, now)
             lane = throttle.free(job_id, now)
             if lane is not None:
                 self._later(lane)

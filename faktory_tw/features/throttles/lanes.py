@@ -9,9 +9,10 @@ nobody a full one.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable
 from typing import Protocol
+
+import msgspec
 
 from faktory_tw.config.throttles import Rate
 from faktory_tw.config.throttles import Throttle as Setting
@@ -119,8 +120,12 @@ class Lane(WaitedFor):
         return (self.bucket is None or self.bucket.is_full(now)) and not self.taken and not self.waiting
 
 
-Held = tuple[Lane, str, float]
-"""A slot that is taken: the wid of the worker, and since when, monotonic."""
+class Held(msgspec.Struct, gc=False):
+    """A slot that is taken: by which worker, and since when, monotonic."""
+
+    lane: Lane
+    wid: str
+    since: float
 
 
 class Throttle:
@@ -132,6 +137,7 @@ class Throttle:
 
     def __init__(self, setting: Setting, on_idle: Callable[[Lane], None]) -> None:
         self.setting = setting
+        self.alone = (self,)  # as the only one of a job
         self.is_keyed = bool(setting.key) or setting.jobtype is not None  # jobs must be looked at
         self.begin()
         self.held_count = 0
@@ -143,7 +149,7 @@ class Throttle:
     def begin(self) -> None:
         """No job waits and none is worked."""
         self.lanes: dict[str, Lane] = {}
-        self.held: OrderedDict[int, Held] = OrderedDict()
+        self.held: dict[int, Held] = {}
         self.held_since = 0.0  # the sum of what `held` has
         self.counts = False
         self.waiting = 0
@@ -168,7 +174,7 @@ class Throttle:
         lane.taken += 1
         by_worker = lane.by_worker
         by_worker[wid] = by_worker.get(wid, 0) + 1
-        self.held[job_id] = (lane, wid, since)
+        self.held[job_id] = Held(lane, wid, since)
         self.held_since += since
         if lane.bucket is not None or (self.setting.concurrency or _MANY) <= lane.taken:
             lane.refresh(now)
@@ -178,7 +184,7 @@ class Throttle:
         held = self.held.pop(job_id, None)
         if held is None:
             return None
-        lane, wid, since = held
+        lane, wid, since = held.lane, held.wid, held.since
         self.held_seconds += now - since
         self.held_since -= since
         lane.taken -= 1

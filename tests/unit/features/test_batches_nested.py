@@ -119,6 +119,7 @@ def chain(town: Town, *kinds: str) -> tuple[str, str]:
         town.commit(bid)
     town.push(bid)
     town.commit(top)
+    town.engine.upkeep()
     return top, bid
 
 

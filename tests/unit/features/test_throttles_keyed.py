@@ -332,6 +332,7 @@ def test_they_go_when_all_that_led_are_over(make_mill: MakeMill) -> None:
     mill.clock.advance(10)
     mill.ack(first)
     assert mill.fetch() == second
+    assert mill.fetch() is None
     waiting = mill.wait()
     mill.push(tenant="b", priority=9, custom={"expires_at": rfc3339(mill.clock.time())})
     mill.ack(second)
