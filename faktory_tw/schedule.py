@@ -42,6 +42,7 @@ _OTHERS = ("0", "0", "*", "*", "*")  # for the other fields, to find out which o
 _FORM = re.compile(r"[0-9A-Za-z*/,#-]+", re.ASCII)
 _EARLY = 946_684_800.0  # the first moment of 2000
 _SECOND, _DAY = timedelta(seconds=1), 86_400.0
+_AT_ONCE = 50  # ticks found between two steps: a millisecond or two
 _SOME_SECONDS = 30.0  # less than what is between two ticks
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - the local time of an offset has no zone
 
@@ -70,7 +71,7 @@ class Schedule:
 
     def newest(self, after: float, until: float, count: int) -> Generator[None, None, list[float]]:
         """Return the last ticks after a moment, ``count`` at most, and until another. Yields after some ms of work each."""
-        ticks = self._first(after, until, count + 1)
+        ticks = yield from self._first(after, until, count + 1)
         if len(ticks) <= count:
             return ticks
         low, high = after, until  # more than ``count`` ticks follow the one, no more than ``count`` the other
@@ -78,19 +79,21 @@ class Schedule:
         while high - low > _SOME_SECONDS:
             yield
             middle = (low + high) / 2
-            ticks = self._first(middle, until, count + 1)
+            ticks = yield from self._first(middle, until, count + 1)
             if len(ticks) > count:
                 low = middle
             else:
                 high, found = middle, ticks
         return found
 
-    def _first(self, after: float, until: float, count: int) -> list[float]:
-        ticks = []
+    def _first(self, after: float, until: float, count: int) -> Generator[None, None, list[float]]:
+        ticks: list[float] = []
         for tick in islice(self._ticks(after), count):
             if tick > until:
                 break
             ticks.append(tick)
+            if len(ticks) % _AT_ONCE == 0:
+                yield
         return ticks
 
     def _ticks(self, moment: float) -> Iterator[float]:

@@ -105,6 +105,13 @@ class Scene:
             self.engine.hurried = False
             yield "upkeep", lambda: more.__setitem__(0, self.manager.upkeep())
 
+    def settle(self, seconds: float = 0.0) -> None:
+        """So much later, with everything done that is due then."""
+        for _, turn in self.late(seconds):
+            turn()
+            if len(self.engine.store.batch) > _COMMIT_EVERY:
+                self.commit()
+
     def late(self, seconds: float) -> Turns:
         """So much later."""
         self.clock.advance(seconds)
@@ -218,7 +225,7 @@ def callbacks_wait(scene: Scene, count: int) -> tuple[int, Turns]:
     scene.manager.refuse_pushes = "full"
     for _ in scene.each(part):
         _commit(scene, _new(scene, "success", "complete"))
-    list(turn() for _, turn in scene.upkeep())
+    scene.settle()
     scene.manager.refuse_pushes = ""
     return part, scene.upkeep()
 
@@ -273,7 +280,7 @@ def cancel(scene: Scene, count: int) -> tuple[int, Turns]:
 def flush_cron(scene: Scene, count: int) -> tuple[int, Turns]:
     entries = _cron(scene, count)
     scene.engine.use(cron=entries)
-    list(turn() for _, turn in scene.late(120))
+    scene.settle(120)
     return len(entries), scene.events("FLUSH", iter([scene.manager.flush]))
 
 
@@ -321,14 +328,14 @@ def _cron(scene: Scene, count: int, schedule: str = "* * * * *", **fields: Any) 
 def cron_due(scene: Scene, count: int) -> tuple[int, Turns]:
     entries = _cron(scene, count)
     scene.engine.use(cron=entries)
-    list(turn() for _, turn in scene.upkeep())
+    scene.settle()
     return len(entries), scene.late(61)
 
 
 def cron_changed(scene: Scene, count: int) -> tuple[int, Turns]:
     """SIGHUP: all entries are other ones."""
     scene.engine.use(cron=_cron(scene, count))
-    list(turn() for _, turn in scene.late(61))
+    scene.settle(61)
     entries = _cron(scene, count, "*/2 * * * *")
     return len(entries), scene.events("SIGHUP", iter([lambda: scene.engine.use(cron=entries)]))
 
@@ -337,7 +344,7 @@ def cron_missed(scene: Scene, count: int) -> tuple[int, Turns]:
     """Down for years."""
     entries = _cron(scene, count // 100, "*/5 * * * *", catch_up="all", catch_up_limit=1000)
     scene.engine.use(cron=entries)
-    list(turn() for _, turn in scene.upkeep())
+    scene.settle()
     return len(entries), scene.late(3 * 365 * DAY)
 
 
@@ -353,7 +360,7 @@ def cron_rare(scene: Scene, count: int) -> tuple[int, Turns]:
 def _throttle(scene: Scene, *throttles: Throttle) -> None:
     """SIGHUP, and what follows from it."""
     scene.engine.use(throttles=throttles)
-    list(turn() for _, turn in scene.upkeep())
+    scene.settle()
 
 
 def freed_slot(scene: Scene, count: int) -> tuple[int, Turns]:
@@ -421,7 +428,7 @@ def looking(scene: Scene, count: int) -> tuple[int, Turns]:
     part = count // 10
     throttles = tuple(Throttle(f"t{number}", key=("0",), concurrency=1) for number in range(200))
     scene.engine.use(cron=_cron(scene, count), throttles=throttles)
-    list(turn() for _, turn in scene.upkeep())
+    scene.settle()
     for number in scene.each(part):
         _commit(scene, _new(scene, "success"))
         scene.engine.push(f"job-{number:020}", queue="many", args=[number], custom={"track": 1})

@@ -84,6 +84,7 @@ class Cron(Feature):
         self._new_jid = new_jid
         self._entries: tuple[CronEntry, ...] = ()
         self._loaded = False
+        self._admitting: Iterator[None] | None = None  # going by other settings than before
         self._records: dict[str, Record] = {}
         self._left: deque[Record] = deque()  # whose entries are no longer there; those that left first come first
         self._lines: dict[str, _Line] = {}
@@ -97,17 +98,21 @@ class Cron(Feature):
     def configure(self, settings: Settings) -> None:
         self._entries = settings.cron
         if self._loaded:
-            self._admit()
+            self._admitting = self._admit()
+            if self._admit_some():
+                self.manager.hurry(0.0)
 
     def load(self, entries: Iterator[tuple[bytes, bytes]]) -> None:
         self._records = load_records(entries)
         self._loaded = True
-        self._admit()
+        for _ in self._admit():
+            pass
 
     def flushed(self) -> None:
         """Forget the runs, but not which ticks are settled: no job is pushed twice, and what was paused stays so."""
         for record in self._left:
-            del self._records[record.name]
+            if record.state.left_at is not None:  # it is not one that is coming back
+                del self._records[record.name]
         self._left.clear()
         for record in self._records.values():
             record.forget_runs()
@@ -160,20 +165,32 @@ class Cron(Feature):
 
     # -- settings ------------------------------------------------------------------------------------------------
 
-    def _admit(self) -> None:
-        """Go by the entries of the settings from now on."""
-        now = self.clock.time()
-        self._lines = {entry.name: _Line(entry, self._recorded(entry, now)) for entry in self._entries}
-        for name, record in self._records.items():
-            if name not in self._lines and record.state.left_at is None:
+    def _admit_some(self) -> bool:
+        """One slice of that. Returns whether there is more."""
+        if self._admitting is not None and next(self._admitting, self) is self:
+            self._admitting = None
+        return self._admitting is not None
+
+    def _admit(self) -> Iterator[None]:
+        """Go by the entries of the settings, some hundred at a step; until all are known, nothing is due."""
+        now, lines = self.clock.time(), {}
+        for number, entry in enumerate(self._entries, 1):
+            lines[entry.name] = _Line(entry, self._recorded(entry, now))
+            if number % _SLICE == 0:
+                yield
+        gone = [record for name, record in self._records.items() if name not in lines]
+        for number, record in enumerate(gone, 1):
+            if record.state.left_at is None:
                 record.state.left_at = now
                 self.store.batch.enter(self.kind, *record.row())
-        left = [record for record in self._records.values() if record.state.left_at is not None]
-        self._left = deque(sorted(left, key=lambda record: record.state.left_at or 0.0))
+            if number % _SLICE == 0:
+                yield
+        self._left = deque(sorted(gone, key=lambda record: record.state.left_at or 0.0))
+        self._lines = lines
         self._due.clear()
         self._turned.clear()
         self._work = None
-        self._unplanned = deque(self._lines.values())
+        self._unplanned = deque(lines.values())
         self._plan_some(_SLICE)
 
     def _recorded(self, entry: CronEntry, now: float) -> Record:
@@ -219,6 +236,9 @@ class Cron(Feature):
 
     def step(self) -> bool:
         now = self.clock.time()
+        if self._admitting is not None:
+            self._admit_some()
+            return True
         more = self._forget_left(now)
         more = self._see_clock(now) or more
         more = self._plan_some(_SLICE) or more

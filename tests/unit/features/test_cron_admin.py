@@ -48,6 +48,7 @@ def test_the_entries_are_listed(tower: Tower) -> None:
 
 def test_thousands_of_entries_are_listed_page_by_page(tower: Tower) -> None:
     tower.use(*(entry(f"e{number:04}") for number in range(1200)))
+    tower.engine.upkeep()
     names, after, pages = [], None, 0
     while True:
         page = carry_out(tower.engine, "CRON", after=after)
@@ -59,6 +60,7 @@ def test_thousands_of_entries_are_listed_page_by_page(tower: Tower) -> None:
     assert pages == 3
     assert len(carry_out(tower.engine, "CRON", limit=7)["entries"]) == 7
     tower.use()
+    tower.engine.upkeep()
     assert carry_out(tower.engine, "CRON") == {"entries": [], "next": None}
     assert carry_out(tower.engine, "CRON", after="1000") == {"entries": [], "next": None}
 
