@@ -184,7 +184,9 @@ def everything_over(scene: Scene, count: int) -> tuple[int, Turns]:
     for _ in scene.each(part):
         _commit(scene, _new(scene, "death"))
     for number in scene.each(part):
-        scene.engine.push(f"late-{number:020}", queue="late", at="2025-11-21T14:00:00Z", args=[number], custom={"unique_for": 5})
+        scene.engine.push(
+            f"late-{number:020}", queue="late", at="2025-11-21T14:00:00Z", args=[number], custom={"unique_for": 5}
+        )
     return 3 * part, scene.late(400 * DAY)
 
 
@@ -487,8 +489,6 @@ def _batches(scene: Scene, count: int) -> tuple[int, Turns]:
     for _ in scene.each(part):
         _new(scene, "success", "complete")
     return part, iter(())
-
-
 
 
 SITUATIONS: dict[str, Situation] = {
