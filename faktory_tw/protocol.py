@@ -41,8 +41,9 @@ from faktory_tw.sockets import host_of, peek, peer_of, plain_socket, tune
 from faktory_tw.wire import CommandError, FatalCommandError, Held, WrongPassword
 
 HANDSHAKE_SECONDS = 2.0
+LINGER_SECONDS = 5.0  # that a client has to read its last replies
 PUT_BY_BYTES = 65_536
-UNREAD_BYTES = 8192  # of replies that a client does not read, and the operating system does not take any more
+UNREAD_BYTES = 8192  # of replies that neither the client nor the operating system takes
 MOST_HELD = 1024  # replies of one connection that wait for the disk before it is no longer read
 _INTERNAL_ERROR = wire.error(CommandError("internal error"))
 _DONE = Failure(errors.ConnectionDone())
@@ -132,8 +133,9 @@ class FaktoryProtocol(LineReceiver):
         undelivered, self._undelivered = self._undelivered, []
         self._put_by.clear()
         self._parts.clear()
-        # The collector looks at old objects hardly ever, so no cycle may keep a closed connection.
-        self._hold = _hold_nothing
+        self._hold = (
+            _hold_nothing  # no cycle may keep a closed connection: the collector hardly ever looks at old objects
+        )
         self.__dict__.pop("_write", None)
         try:
             if session is not None:
@@ -387,11 +389,16 @@ class FaktoryProtocol(LineReceiver):
             self._end_handshake()
 
     def _finish_closing(self) -> None:
-        if self._stalled:
-            self.transport.abortConnection()  # it would wait for a client that does not read
-        elif self.transport.connected and not self.transport.disconnecting:
+        if self.transport.connected and not self.transport.disconnecting:
             self.transport.unregisterProducer()
             self.transport.loseConnection()
+            if self._stalled:  # it would wait for ever for a client that does not read
+                self._end_handshake()
+                self._deadline = self.factory.reactor.callLater(LINGER_SECONDS, self._linger_timeout)
+
+    def _linger_timeout(self) -> None:
+        self._deadline = None
+        self.abort()
 
     def _write(self, data: bytes) -> bool:
         self.transport.write(data)

@@ -78,6 +78,7 @@ def lines() -> Iterator[bytes]:
     for verb, name in verbs:
         for value in VALUES[::2]:
             yield b'%b {"jid":"queued-05","wid":"w1","cmd":"kill","target":"dead","%b":%b}' % (verb, name, value)
+    yield from (b"NO\rVERB", b'FAIL {"jid":"a\\r\\nb"}', b"TRACK\r GET x", b"BATCH STATUS a\rb")
     for value in (b"\0", b"\xff" * 10, b"x" * 250_000, b"a " * 5000, b"*", b"a:-1 b:1e9", b"a:nan"):
         for verb in (b"FETCH", b"QUEUE PAUSE", b"QUEUE LATENCY", b"QUEUE", b"BATCH STATUS", b"TRACK GET", b"INFO"):
             yield verb + b" " + value
@@ -112,14 +113,14 @@ def files() -> Iterator[bytes]:
     yield b"a." * 2000 + b"b = 1"
     yield b"[" + b"a." * 2000 + b"b]"
     yield b"\xef\xbb\xbf[web]\r\n"
-    for name in (
+    for variable in (
         "FAKTORY_PASSWORD",
         "FAKTORY_ENV",
         "DD_DOGSTATSD_URL",
         "FAKTORY_BACKUP_FREQUENCY",
         "FAKTORY_WEB_PASSWORD",
     ):
-        for value in (
+        for text in (
             "",
             "/",
             "/nowhere",
@@ -131,4 +132,4 @@ def files() -> Iterator[bytes]:
             "production",
             "x" * 5000,
         ):
-            yield f"#env {name}={value}\n".encode()
+            yield f"#env {variable}={text}\n".encode()

@@ -198,7 +198,7 @@ class World:
         self.storage = storage or InMemory()
         self.throttles = throttles
         self.numbers = Numbers()
-        batch_requests.secrets = SimpleNamespace(token_hex=self.numbers.token)  # type: ignore[attr-defined]
+        vars(batch_requests)["secrets"] = SimpleNamespace(token_hex=self.numbers.token)
         self.talkers: dict[int, Talker] = {}
         self.house = self._begin(epoch)
 

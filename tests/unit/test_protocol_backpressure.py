@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from faktory_tw.fairness import MOST_LINES
-from faktory_tw.protocol import MOST_HELD, PUT_BY_BYTES
+from faktory_tw.protocol import LINGER_SECONDS, MOST_HELD, PUT_BY_BYTES
 from tests.unit.house import House, job
 from tests.unit.test_protocol_replies import LATENCY_A, LATENCY_B, NOTHING, OK
 
@@ -96,10 +96,25 @@ def test_a_client_with_a_thousand_unwritten_acknowledgements_is_not_read_further
 
 
 def test_a_client_that_does_not_read_does_not_hold_up_its_end(house: House) -> None:
+    """It has some seconds for what was written to it, its last replies for instance."""
     client = house.connect()
     client.stop_reading()
     house.factory.close_connections()
+    assert client.wire.closed
+    house.reactor.advance(LINGER_SECONDS - 0.01)
+    assert not client.wire.aborted
+    house.reactor.advance(0.02)
     assert client.wire.aborted
+    client.hang_up()
+    assert not house.failures
+
+
+def test_a_client_that_reads_its_last_replies_late_leaves_no_timer(house: House) -> None:
+    client = house.connect()
+    client.stop_reading()
+    house.factory.close_connections()
+    client.hang_up()
+    assert house.reactor.getDelayedCalls() == []
 
 
 def test_thousands_of_commands_in_one_read_let_others_in_between(house: House) -> None:

@@ -28,7 +28,7 @@ TARGETS: dict[str, Target] = {
     "command": Target(wire.command, 2000, wire.recorded_lines, edges.lines),
     "job": Target(values.job, 4000, wire.recorded_jobs, edges.jobs),
     "jobs": Target(values.jobs, 4000, wire.recorded_jobs, edges.jobs),
-    "glob": Target(values.glob, 400, values.globs),
+    "glob": Target(values.glob, 400, values.globs, values.globs),
     "times": Target(values.times, 60, values.moments),
     "toml": Target(settings.toml, 3000, settings.readme_files, edges.files),
     "value": Target(settings.value, 200, settings.defaults),

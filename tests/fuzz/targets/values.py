@@ -162,7 +162,15 @@ def times(data: bytes) -> None:
 
 def globs() -> Iterator[bytes]:
     """Patterns with all signs, and texts for them."""
-    yield from (b"a*b[c-d]?\0aabbcx", b"*a*a*a\0aaaa", b"[^a-c]\\*[]\0d*[]", b"[\0[", b"[z-a]\0b", b"[^]\0\n")
+    yield from (
+        b"a*b[c-d]?\0aabbcx",
+        b"*a*a*a\0aaaa",
+        b"[^a-c]\\*[]\0d*[]",
+        b"[\0[",
+        b"[z-a]\0b",
+        b"[^]\0\n",
+        b"*b*a*\0ab",
+    )
 
 
 def moments() -> Iterator[bytes]:
