@@ -185,7 +185,7 @@ class Talker:
         closed = wire.closed or wire.aborted
         lines = [line.removesuffix(b"\r") for line in self.arrived.split(b"\n")[:-1]]
         condition = self.client.protocol.condition()
-        waits = len(lines) if condition.pending or condition.stalled else 0
+        waits = len(lines) if condition.waiter is not None or condition.stalled else 0
         check_conversation(lines, list(split(self.said)), closed, waits)
         if not closed and condition.unfinished_bytes > MAX_LINE_BYTES + 65_536:
             raise BadReply(f"{condition.unfinished_bytes} bytes of a line are kept")
