@@ -208,19 +208,15 @@ def _unreadable(request: Any) -> Refusal | None:
     """Why a request cannot be looked at; None if it can, and then its path is without the prefix."""
     if request.method not in _METHODS:
         return Refusal(501, "There is no such method.")
-    hosts = request.requestHeaders.getRawHeaders(b"Host", [])
-    if len(hosts) > 1 or (not hosts and request.clientproto == b"HTTP/1.1"):
-        return Refusal(400, "There must be one header Host.")
+    wrong_host = _wrong_host(request)
+    if wrong_host:
+        return Refusal(400, wrong_host)
     if len(request.uri) > _MOST_ADDRESS:
         return Refusal(414, f"The address is longer than {_MOST_ADDRESS} characters.")
     try:
         b"".join(request.postpath).decode()
     except UnicodeDecodeError:
         return Refusal(400, "The address is not UTF-8 text.")
-    try:  # as Klein will read it
-        request.getRequestHostname().decode("ascii").partition(":")[0].encode("idna")
-    except UnicodeError:
-        return Refusal(400, "The header Host must have the name or address under which this server was asked.")
     headers = request.requestHeaders.getRawHeaders(b"X-Script-Name", [])
     try:
         request.prefix = prefix_of(b", ".join(headers).decode("ascii"))
@@ -233,6 +229,18 @@ def _unreadable(request: Any) -> Refusal | None:
     if request.path != b"/" and b"/".join(request.postpath).startswith(b"/"):  # Klein would take it for one slash
         return Refusal(404, errors.NO_SUCH_PAGE)
     return None
+
+
+def _wrong_host(request: Any) -> str:
+    """What is wrong with the host that was asked for; empty if nothing is."""
+    hosts = request.requestHeaders.getRawHeaders(b"Host", [])
+    if len(hosts) > 1 or (not hosts and request.clientproto == b"HTTP/1.1"):
+        return "There must be one header Host."
+    try:  # as Klein will read it
+        request.getRequestHostname().decode("ascii").partition(":")[0].encode("idna")
+    except UnicodeError:
+        return "The header Host must have the name or address under which this server was asked."
+    return ""
 
 
 def make_site(

@@ -364,7 +364,7 @@ def _length(rng: Random, request: Request) -> str:
     return str(wrong)[:40]
 
 
-FAITHFUL = (_value, _value, _value, _value, _marked, _missing, _doubled, _unknown, _many, _segment, _more_segments)
-FAITHFUL += (_member, _member, _member, _unknown_member, _body, _header, _header, _host, _type, _method, _chunked)
+_FIELDS = (_value, _value, _value, _value, _marked, _missing, _doubled, _unknown, _many, _segment, _more_segments)
+_REST = (_member, _member, _member, _unknown_member, _body, _header, _header, _host, _type, _method, _chunked)
 FORGED = (_token, _other_session, _elsewhere)
-WAYS = (*FAITHFUL, *FORGED, _length)
+WAYS = (*_FIELDS, *_REST, *FORGED, _length)

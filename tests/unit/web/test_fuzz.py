@@ -78,12 +78,14 @@ class Town:
         self.house.server.metrics = Metrics(self.house.server, directory, SimpleNamespace(free=1, least=0))
         self._fills = 0
         self._things: dict[str, str] | None = None
-        self.tokens = site_of(self.house).ui.tokens
+        self.tokens: Any = site_of(self.house).ui.tokens
         self.cookie = self.tokens.new_cookie()
-        globalLogPublisher.addObserver(self._note)
+        note: Any = self._note
+        self._observer = note
+        globalLogPublisher.addObserver(self._observer)
 
     def close(self) -> None:
-        globalLogPublisher.removeObserver(self._note)
+        globalLogPublisher.removeObserver(self._observer)
         self.house.close()
         self.house.store.close()
 
@@ -245,7 +247,7 @@ def names_of(value: Any) -> set[str]:
 
 def test_each_sample_is_answered_well_and_knows_what_is_asked_for(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
     """So nothing that is read of a request is left out by what is made of the samples."""
-    wrong = []
+    wrong: list[tuple[Any, ...]] = []
     things = town.fill()
     for route in ROUTE_NAMES:
         with monkeypatch.context() as patch:
