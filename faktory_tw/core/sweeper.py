@@ -24,7 +24,7 @@ from faktory_tw.storage.store import Store
 _SLICE = 500
 
 
-Container: TypeAlias = "TimedSet | dict[Any, Any] | SortedList[Any]"
+Container: TypeAlias = "TimedSet | dict[Any, Any] | SortedList[Any] | deque[Any]"
 
 
 class Sweeper:
@@ -44,7 +44,8 @@ class Sweeper:
 
     def flush(self, sets: Iterable[TimedSet]) -> None:
         """Everything on disk is gone already; free the memory."""
-        self._condemned.clear()
+        self._flushed.append(self._condemned)
+        self._condemned = deque()
         self._cache.clear()
         self.free(*sets)
 
@@ -79,5 +80,8 @@ def _shorten(container: Container) -> None:
     elif isinstance(container, dict):
         for _ in range(min(len(container), _SLICE)):
             container.popitem()
+    elif isinstance(container, deque):
+        for _ in range(min(len(container), _SLICE)):
+            container.pop()
     else:
         del container[:_SLICE]

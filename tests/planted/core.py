@@ -399,7 +399,7 @@ AREA = Area(
             "    earliest = (since, _FIRST_ID)\n",
             '    earliest = (float("-inf"), _FIRST_ID)\n',
         ),
-        Fault("FLUSH leaves what is being swept", "core/sweeper.py", "        self._condemned.clear()\n", ""),
+        Fault("FLUSH leaves what is being swept", "core/sweeper.py", "        self._condemned = deque()\n", ""),
         Fault(
             "upkeep goes on however much waits for the disk",
             DUTIES,

@@ -227,6 +227,10 @@ def test_what_was_flushed_is_freed_in_slices(engine: Engine) -> None:
     for _ in range(MANY):
         engine.reserve("worked")
     queues, held = engine.manager.queues(), engine.manager.working.containers()
+    for number in range(MANY):
+        engine.push(queue=f"removed-{number}")
+    engine.manager.remove_queues([f"removed-{number}" for number in range(MANY)])
+    held.append(engine.manager.sweeper._condemned)  # type: ignore[arg-type]
     engine.manager.flush()
     assert engine.manager.queue_sizes() == {}
     assert engine.sizes()["working"] == 0
