@@ -36,9 +36,11 @@ from faktory_tw.features.tracking import Tracking
 from faktory_tw.features.unique import Unique
 from faktory_tw.recent import RecentTimes
 from faktory_tw.server import SPOKEN_VERSION, Room, Server, resident_kib
+from faktory_tw.stalls import Stalls
 
 MORE_SLICES = 100  # of reading, about 2 MiB each, for one scrape
 _QUEUES = 250  # in one slice
+_NAMES = 5000  # of queues, in one slice
 _RESERVATIONS = 20_000  # in one slice
 _COMMIT_BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _LAG_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
@@ -53,7 +55,8 @@ class Metrics:
 
     It is a collector of its own ``registry``, which has everything but the queues; :meth:`scrape` has these, too.
     ``committed(seconds)`` and ``lag(seconds)`` are told of each batch that was written, and of each call that came
-    late. ``recent_commits`` has what the batches of the last minute took, ``room`` is the disk.
+    late. ``recent_commits`` has what the batches of the last minute took, ``room`` is the disk, ``stalls`` measures the
+    turns of the event loop, where that is possible.
     """
 
     def __init__(self, server: Server, directory: Path, room: Room) -> None:
@@ -74,6 +77,7 @@ class Metrics:
         )
         self.recent_commits = RecentTimes(server.clock.monotonic)
         self.lag = self._lags.observe
+        self.stalls: Stalls | None = None
         self.registry = CollectorRegistry(auto_describe=False)
         self.registry.register(self)
         ProcessCollector(registry=self.registry)
@@ -124,7 +128,7 @@ class Metrics:
             "faktory_unique_denied", "Jobs refused since the start because they were not unique.", unique.denied
         )
         yield _gauges("faktory_set_size", "Jobs in each set.", "set", manager.set_sizes())
-        yield _gauge("faktory_queues", "Queues.", len(manager.queue_names()))
+        yield _gauge("faktory_queues", "Queues.", len(manager.queues()))
 
     def _commands(self) -> Families:
         server = self._server
@@ -153,6 +157,18 @@ class Metrics:
             for family in histogram.collect():
                 family.samples = [sample for sample in family.samples if not sample.name.endswith("_created")]
                 yield family
+        if self.stalls is not None:
+            longest = self.stalls.longest
+            yield _gauge(
+                "faktory_event_loop_longest_turn_seconds",
+                "The longest time in the last minute for which the event loop looked at no connection.",
+                longest.wall,
+            )
+            yield _gauge(
+                "faktory_event_loop_longest_turn_processor_seconds",
+                "The most processor time that the event loop took in one turn in the last minute.",
+                longest.processor,
+            )
 
     def _disk(self) -> Families:
         server, room = self._server, self.room
@@ -203,16 +219,18 @@ class Metrics:
                 yield b""
             states += some
         yield generate_latest(self.registry) + self._unknown(states)
-        known = [state for state in states if state.latency is not None]
-        for state in states:
-            busy.setdefault(state.name, 0)
+        for some in _slices(states, _NAMES):
+            for state in some:
+                busy.setdefault(state.name, 0)
+            if len(some) == _NAMES:
+                yield b""
         yield from _gauge_in_slices(
             "faktory_queue_size", "Jobs in the queue.", ((state.name, state.size) for state in states)
         )
         yield from _gauge_in_slices(
             "faktory_queue_latency_seconds",
             "How long the next job of the queue has waited.",
-            ((state.name, state.latency or 0.0) for state in known),
+            ((state.name, state.latency) for state in states if state.latency is not None),
         )
         yield from _gauge_in_slices("faktory_queue_busy", "Jobs of the queue that are being worked.", busy.items())
         yield from _gauge_in_slices(

@@ -26,6 +26,7 @@ from faktory_tw.metrics import Metrics
 from faktory_tw.protocol import FaktoryFactory
 from faktory_tw.reload import reload
 from faktory_tw.server import Server
+from faktory_tw.stalls import Stalls, watch
 from faktory_tw.statsd import StatsD
 from faktory_tw.storage.store import Store
 from faktory_tw.systemd import Notifier
@@ -66,6 +67,7 @@ class Operations:
         self._read_settings = read_settings
         self._pulse_at: float | None = None
         self._backups: Backups | None = None
+        self._stalls: Stalls | None = None
         self.notifier = Notifier()
         self.metrics = Metrics(server, settings.directory, disk)
         self._statsd = StatsD(server.manager, time, self._run_in_thread, log.warn)
@@ -76,6 +78,7 @@ class Operations:
         self._factory = factory
         self._committer = committer
         settings, server = self._settings, self._server
+        self._stalls = self.metrics.stalls = watch(self._reactor)
         server.metrics = self.metrics
         server.settings = settings
         server.store_facts = store.facts
@@ -113,6 +116,8 @@ class Operations:
         if self._backups is not None:
             self._backups.tick()
         self._statsd.tick()
+        if self._stalls is not None:
+            self._stalls.tick()
         self._server.attempts.tick()
         self._server.web_attempts.tick()
         self.notifier.status(self._status)

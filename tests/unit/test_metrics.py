@@ -95,7 +95,7 @@ def test_a_command_that_fails_in_a_later_slice_counts_as_an_error(house: House, 
 
 
 def test_a_defect_of_ours_counts_as_an_error(house: House, measured: Metrics, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail() -> None:
+    def fail(_sizes: object) -> None:
         raise ZeroDivisionError
 
     monkeypatch.setattr(house.server, "info", fail)
