@@ -36,6 +36,7 @@ SLOW_PAUSE_SECONDS = 0.05
 
 # So many of the queues in a FETCH have a weight.
 WEIGHED = 0.2
+FEATURES_FIRST = 0.5
 
 Role = Callable[[str, random.Random], None]
 """What a thread does, given its name."""
@@ -211,8 +212,10 @@ class Crew:
                 return
 
     def _wanted(self, rng: random.Random) -> list[str]:
-        """The queues of a FETCH in any order; some have weights."""
+        """The queues of a FETCH in any order, or those of the traits first; some have weights."""
         wanted = rng.sample(self._queues, len(self._queues))
+        if rng.random() < FEATURES_FIRST:
+            wanted.sort(key=QUEUES.__contains__)
         return [f"{queue}:{rng.randint(1, 5)}" if rng.random() < WEIGHED else queue for queue in wanted]
 
     def _work_on(self, client: Client, fetch: Fetch, jobs: dict[str, Job], rng: random.Random) -> None:

@@ -204,6 +204,26 @@ def test_a_bucket_that_is_full_again_after_each_start_is_noticed() -> None:
     assert limited.wrong() == ["faster than the rate"]
 
 
+def test_slots_that_a_start_forgets_are_noticed() -> None:
+    for taken, expected in ((2, []), (1, ["slots forgotten"])):
+        limited = Limited()
+        limited.hold(THREE, 10.0, 20.0)
+        limited.hold(THREE, 11.0, 21.0)
+        limited.hold(THREE, 15.1, 21.0)
+        limited.trait.seen = [(15.0, 15.2, {THREE: taken}), (22.0, 22.1, {})]
+        assert limited.wrong() == expected
+
+
+def test_a_slot_that_an_earlier_worker_frees_late_is_nobodys() -> None:
+    limited = Limited()
+    limited.ledger.killed_at[1] = 20.0
+    job = limited.hold(ONE, 19.9, 22.0, answered_in=2)
+    held(job, 21.0, 23.0, incarnation=2)
+    limited.hold(ONE, 22.1, 22.5, incarnation=2)
+    limited.trait.seen = [(22.6, 22.7, {})]
+    assert limited.wrong() == []
+
+
 def test_slots_that_are_lost_or_taken_by_nobody_are_noticed() -> None:
     for taken, expected in (
         (1, []),

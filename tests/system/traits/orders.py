@@ -138,19 +138,16 @@ class Gate(Trait):
         self.paused: list[tuple[float, float]] = []  # from the answer to a pause until somebody wants to go on
         self._since = NEVER
         self._until = 0.0
-        self._first: Account | None = None  # of this queue: before it there is none to pause
+        self._marked: list[Account] = []
 
     def mark(self, account: Account, rng: random.Random) -> None:
         if rng.random() < self.share:
             account.queue = GATED
-            if not account.scheduled and account.custom.get("unique_for") is None:
-                self._first = self._first or account
+            self._marked.append(account)
 
     def act(self, turn: Turn) -> bool:
-        if self._first is None or self._first.push != "acknowledged":
-            if self._first is not None and self._first.push == "unanswered" and turn.ledger.killed_at:
-                self._first = None  # it may not have arrived
-            time.sleep(0.1)
+        if not any(each.push == "acknowledged" and each.queue == GATED and not each.scheduled for each in self._marked):
+            time.sleep(0.1)  # before its first job there is no such queue, and none to pause
             return not turn.going_on
         if time.monotonic() < self._until and turn.going_on:
             time.sleep(0.1)

@@ -2,7 +2,7 @@
 
 What a worker holds from the answer to its FETCH until it sends its ACK or FAIL, the server counts as well; so the number of
 those is never above the limit, whatever is killed meanwhile. Not counted after a kill: fetches that it may have lost, see
-ledger.py. Times of workers lie inside those of the server, except where a slot comes back by itself: there some are taken off.
+ledger.py. And all the time the server is asked how many slots are taken: no fewer than workers hold. Times of workers lie inside those of the server, except where a slot comes back by itself: there some are taken off.
 The limits of one throttle change with SIGHUP.
 """
 
@@ -19,7 +19,7 @@ from typing import Any
 from tests.system.fwp import Client
 from tests.system.ledger import NEVER, Account, Fetch, Ledger
 from tests.system.server import Server
-from tests.system.traits.trait import Trait, toml, write_settings
+from tests.system.traits.trait import Trait, Turn, toml, write_settings
 
 ONE, THREE, VARIED, KEYED, MINE, RATED = QUEUES = tuple(
     f"limited-{name}" for name in ("one", "three", "varied", "keyed", "mine", "rated")
@@ -34,10 +34,12 @@ class Throttles(Trait):
     """See the module's docstring."""
 
     queues: Mapping[str, int] = {ONE: 1, THREE: 3, VARIED: 2, KEYED: 1, MINE: 2, RATED: 100}
-    share = 0.05
+    share = 0.08
+    pause_seconds = 0.05
 
     def __init__(self) -> None:
         self.limits: list[tuple[float, dict[str, int]]] = []  # since when
+        self.seen: list[tuple[float, float, dict[str, int]]] = []  # asked and told when; slots taken, by queue
         self._told: dict[str, dict[str, Any]] = {}
         self._rated = threading.Semaphore(BURST)
 
@@ -57,6 +59,13 @@ class Throttles(Trait):
             account.queue = THREE  # not more than go through it
         if account.queue == KEYED and account.args is None:
             account.args = [rng.choice(TENANTS), account.sequence]
+
+    def act(self, turn: Turn) -> bool:
+        asked_at = time.monotonic()
+        told = throttles(turn.client)
+        self.seen.append((asked_at, time.monotonic(), {name: each["taken"] for name, each in told.items()}))
+        time.sleep(self.pause_seconds)
+        return not turn.going_on
 
     def finished(self, client: Client, ledger: Ledger) -> None:
         self._told = throttles(client)
@@ -80,6 +89,10 @@ class Throttles(Trait):
                 most[queue] = max(most[queue], self._judge_rate(ledger, held))
             else:
                 most[queue] = max(most[queue], self._judge_slots(ledger, queue, key, held))
+        for queue in QUEUES:
+            self._judge_seen(
+                ledger, queue, [pair for (name, _), held in lanes.items() if name == queue for pair in held]
+            )
         self._judge_told(ledger)
         ledger.verdict.figures["throttled jobs"] = sum(a.queue in self.queues for a in ledger.accounts.values())
         ledger.verdict.figures["... deliveries"] = sum(map(len, lanes.values()))
@@ -101,6 +114,16 @@ class Throttles(Trait):
                     "throttles: more at once than allowed", f"{queue} {key}: {count} of {limit}, {begin:.3f}"
                 )
         return most
+
+    def _judge_seen(self, ledger: Ledger, queue: str, held: list[tuple[Account, Fetch]]) -> None:
+        """Whoever held a job from before the question until after the answer had a slot in it."""
+        begins = sorted(fetch.received_at for _, fetch in held)
+        ends = sorted(held_until(ledger, account, fetch) for account, fetch in held)
+        for asked_at, told_at, taken in self.seen:
+            least = bisect_right(begins, asked_at) - bisect_left(ends, told_at)
+            if taken.get(queue, 0) < least:
+                told = f"{queue}: {taken.get(queue, 0)} taken, {least} held, {told_at:.3f}"
+                ledger.verdict.find("throttles: slots forgotten", told)
 
     def _limit(self, queue: str, moment: float) -> int:
         """The highest that may have been in force then."""
@@ -163,6 +186,9 @@ def held_until(ledger: Ledger, account: Account, fetch: Fetch) -> float:
         ends.append(fetch.received_at + TIMEOUT_SECONDS - SLACK_SECONDS)
     if ledger.excused(fetch):
         ends.append(ledger.killed_at[fetch.incarnation])
-    if ledger.taken_over(account, fetch):
-        ends.append(fetch.received_at)
+    # An earlier worker, whose own fetch was lost, or who says once more what was not answered, may have ended this one.
+    for other in account.fetches:
+        late = (other.answered_at or NEVER) >= fetch.received_at and (other.times_sent > 1 or ledger.excused(other))
+        if other.order() < fetch.order() and late:
+            ends.append(other.sent_at or NEVER)
     return max(min(ends), fetch.received_at)

@@ -73,7 +73,8 @@ class Tracked(Trait):
         try:
             client.do("TRACK SET", {"jid": account.jid, "percent": number % 101, "desc": str(number)})
         except ServerError as error:
-            ledger.verdict.find("tracks: TRACK SET refused", f"{error}: {describe(account)}")
+            if account.push == "acknowledged":  # otherwise it may have been lost with its process
+                ledger.verdict.find("tracks: TRACK SET refused", f"{error}: {describe(account)}")
         with self._lock:
             track.acknowledged = max(track.acknowledged, number)
 
