@@ -24,6 +24,7 @@ import json
 import threading
 import time
 from bisect import bisect_left
+from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -157,6 +158,7 @@ class Ledger:
         self.rows: dict[str, Found] = {}  # by jid, at the end
         self.broken: list[tuple[int, float]] = []
         self.verdict = Verdict()
+        self.recent: deque[tuple[Account, Fetch]] = deque(maxlen=200)
         self._lock = threading.Lock()
         self._acknowledged: list[float] = []  # when pushes were sent that were
         self._on_disk: dict[int, float] = {}  # until when what a process did is
@@ -202,6 +204,7 @@ class Ledger:
                 self.verdict.find("delivered though never pushed", jid)
             else:
                 account.fetches.append(fetch)
+                self.recent.append((account, fetch))
         return fetch
 
     def killed(self, incarnation: int) -> None:

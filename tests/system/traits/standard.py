@@ -16,6 +16,7 @@ from tests.system.traits.unique import Unique
 def standard_traits() -> tuple[Trait, ...]:
     """New ones, for one run."""
     return (
+        Cancelled(),  # the first: it says what becomes of a job, and others add to that
         Unique(),
         Expiring(),
         Tracked(),
@@ -26,5 +27,4 @@ def standard_traits() -> tuple[Trait, ...]:
         Batches(),
         Cron(),
         Orders(),
-        Cancelled(),
     )

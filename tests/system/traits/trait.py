@@ -72,7 +72,7 @@ class Trait:
         """A worker has this job and is about to settle it."""
 
     def fields(self, account: Account, fetch: Fetch, rng: random.Random) -> dict[str, Any]:
-        """What the ACK or FAIL is to have beside the jid; see `fetch.outcome`."""
+        """What the ACK or FAIL is to have beside the jid; see `fetch.outcome`, which may be changed."""
         return {}
 
     def rest(self, client: Client) -> None:
