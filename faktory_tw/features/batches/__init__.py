@@ -74,7 +74,7 @@ class Batches(Feature):
 
     def join(self, manager: JobManager, store: Store, clock: Clock) -> None:
         super().join(manager, store, clock)
-        self._index = BatchIndex(store, self.kind)
+        self._index = BatchIndex(store, self.kind, clock.monotonic)
 
     def configure(self, settings: Settings) -> None:
         self._open_seconds, self._kept_seconds = settings.batch_open_seconds, settings.batch_kept_seconds
@@ -345,7 +345,7 @@ class Batches(Feature):
         """End the time of those that nobody has committed; not while they cannot be pushed to, or owe a callback."""
         if self.manager.refuse_pushes or self._held or self._work:
             return False
-        before = self.clock.time() - self._open_seconds
+        before = self.clock.monotonic() - self._open_seconds
         for _ in range(_SLICE):
             batch = self._index.next_open(before)
             if batch is None:

@@ -6,7 +6,7 @@ All that changes of a batch is recorded here, in the store's open batch (which i
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from sortedcontainers import SortedDict, SortedList
 
@@ -30,23 +30,28 @@ from faktory_tw.storage.store import Store
 
 
 def _due(batch: Batch) -> float:
-    """Its place in the order of time. One that was dropped is kept no longer than its children."""
+    """Its place among those that have ended. One that was dropped is kept no longer than its children."""
     return 0.0 if batch.dropped else batch.at
 
 
 class BatchIndex:
-    """Holds the batches, and records them under ``kind``."""
+    """Holds the batches, and records them under ``kind``.
 
-    def __init__(self, store: Store, kind: str) -> None:
+    How long one may be open is a duration, and begins anew with the server; how long one is kept after its end is counted
+    from a date.
+    """
+
+    def __init__(self, store: Store, kind: str, monotonic: Callable[[], float]) -> None:
         self._store = store
         self._kind = kind
+        self._monotonic = monotonic
         self._begin()
 
     def _begin(self) -> None:
         self._batches: SortedDict[int, Batch] = SortedDict()
         self._by_bid: dict[str, Batch] = {}
         self._tree: SortedList[tuple[int, int]] = SortedList()  # (parent, number)
-        self._open = TimedSet()  # not committed, by the time when they were opened, or by a later one
+        self._open = TimedSet()  # not committed, by the monotonic time when they were opened, or by a later one
         self._ended = TimedSet()  # by the time of their end
         self._left: deque[tuple[int, dict[int, None]]] = deque()  # failed members of batches that were removed
         self._next = 1
@@ -84,9 +89,11 @@ class BatchIndex:
         return list(batches.values())
 
     def _load_times(self, batches: list[Batch]) -> None:
+        now = self._monotonic()
         for batch in batches:
+            batch.touched = now
             if batch.ended or not batch.committed:
-                batch.due = _due(batch)
+                batch.due = _due(batch) if batch.ended else now
         for is_ended, timed in ((True, self._ended), (False, self._open)):
             timed.load(
                 [(batch.due, batch.number) for batch in batches if batch.due is not None and batch.ended is is_ended]
@@ -188,10 +195,10 @@ class BatchIndex:
         if batch.ended:
             self._leave(batch)
             batch.ended = False
-        batch.at = now if batch.due is None else max(batch.at, now)  # the clock may have been set back
+        batch.at, batch.touched = now, self._monotonic()
         if not batch.committed and batch.due is None:
-            batch.due = batch.at
-            self._open.add(batch.at, batch.number)
+            batch.due = batch.touched
+            self._open.add(batch.touched, batch.number)
         self.record(batch)
 
     def committed(self, batch: Batch) -> None:
@@ -216,16 +223,16 @@ class BatchIndex:
             batch.due = None
 
     def next_open(self, before: float) -> Batch | None:
-        """One that was opened before that time and is not committed, taken out of the order; None when there is none.
+        """One that was opened before that monotonic time and is not committed, taken out of the order; None when there is none.
 
         One that was pushed to since is put back at the right place.
         """
         for at, number in self._open.take_due(before, 1):
             batch: Batch = self._batches[number]
             batch.due = None
-            if batch.at > at:
-                batch.due = batch.at
-                self._open.add(batch.at, number)
+            if batch.touched > at:
+                batch.due = batch.touched
+                self._open.add(batch.touched, number)
             return batch
         return None
 

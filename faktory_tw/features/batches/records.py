@@ -76,6 +76,7 @@ class Batch(msgspec.Struct, gc=False):
     children: int = 0  # that are still kept
     incomplete: int = 0  # children whose complete is not settled
     unsuccessful: int = 0  # children whose success is not done
+    touched: float = 0.0  # when it was last opened or pushed to, monotonic
     due: float | None = None  # where it stands among those that may be over, or None
     queued: bool = False  # it is to be looked at
 

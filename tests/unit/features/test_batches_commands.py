@@ -11,6 +11,7 @@ import pytest
 from faktory_tw.features.batches import new_bid
 from faktory_tw.features.batches.requests import MAXIMUM_CALLBACK_BYTES, MAXIMUM_DESCRIPTION
 from faktory_tw.wire import CommandError, Held
+from tests.unit.doubles import DAY, HOUR
 from tests.unit.features.batch_town import CALLBACKS, Town, callback
 from tests.unit.house import House, Talk
 
@@ -183,3 +184,23 @@ def test_a_callback_that_says_nothing_of_its_own_survives_a_restart(town: Town, 
     town.engine.restart()
     town.commit("b-1")
     town.finish("success b-1")
+
+
+# -- the clock -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("step", [30 * DAY, -30 * DAY])
+@pytest.mark.parametrize("how", ["", "restart", "crash"])
+def test_how_long_a_batch_may_be_open_is_no_matter_of_dates(town: Town, step: float, how: str) -> None:
+    bid = town.new("complete")
+    town.push(bid)
+    town.clock.step_wall(step)
+    town.again(how)
+    town.engine.pass_time(HOUR / 2 - 1)
+    assert town.numbers(bid) == (1, 1, 0)
+    town.push(bid)
+    town.engine.pass_time(HOUR / 2 - 1)
+    assert town.numbers(bid) == (2, 2, 0)
+    town.engine.pass_time(1)
+    with pytest.raises(CommandError, match="No such batch"):
+        town.ask(f"STATUS {bid}")

@@ -91,6 +91,8 @@ class Machine(Model):
 
     def restarted(self) -> None:
         self.engine.manager.refuse_pushes = "full" if self.refuses else ""
+        for group in self.groups.values():
+            group.touched = self.clock.monotonic()
         self.engine.upkeep()
         self.time_passed()
 
@@ -163,7 +165,7 @@ class Machine(Model):
 
     def time_passed(self) -> None:
         self.check_jobs()
-        before = self.clock.time() - OPEN_SECONDS
+        before = self.clock.monotonic() - OPEN_SECONDS
         for group in self.groups.values():
             if group.committed or group.dropped or group.touched > before or self.refuses:
                 continue
@@ -220,7 +222,7 @@ class Machine(Model):
             asked[kind] = {"jid": f"call-{bid}-{kind}", "jobtype": kind, "queue": queue, "retry": retry}
             self.callbacks[f"{bid}-{kind}"] = retry
         self.ask("NEW " + json.dumps(asked))
-        self.groups[bid] = Group(parent, self.clock.time(), dict.fromkeys(sorted(kinds), ""))
+        self.groups[bid] = Group(parent, self.clock.monotonic(), dict.fromkeys(sorted(kinds), ""))
 
     @rule(
         which=NUMBER,
@@ -245,15 +247,14 @@ class Machine(Model):
         group = self.groups[bid]
         group.members[jid] = "new"
         group.ended = None
-        group.touched = max(group.touched, now)
+        group.touched = self.clock.monotonic()
 
     @rule(which=NUMBER)
     def open(self, which: int) -> None:
         if bid := self.chosen(which):
             self.ask(f"OPEN {bid}")
             group = self.groups[bid]
-            now = self.clock.time()
-            group.touched = now if group.committed else max(group.touched, now)
+            group.touched = self.clock.monotonic()
             group.ended, group.committed = None, False
 
     @rule(which=NUMBER)
