@@ -124,7 +124,8 @@ class JobManager:
                 ) from error
             job.body = b""
             since = row.reserved_at or 0.0
-            seconds = max(jobs.lease_seconds(job.reserve_for), math.ceil((row.at or 0.0) - since))  # it was extended
+            extended = min(math.ceil((row.at or 0.0) - since), jobs.MAXIMUM_RESERVE_SECONDS)
+            seconds = max(jobs.lease_seconds(job.reserve_for), extended)
             self.working.add(Reservation(job, row.wid, since, seconds), now)
         return count
 

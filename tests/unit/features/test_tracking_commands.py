@@ -190,6 +190,19 @@ def test_a_reservation_is_extended(floor: Floor, custom: dict[str, object] | Non
     assert floor.state(JID) == "failed"
 
 
+def test_a_reservation_that_was_extended_while_the_clock_was_wrong_ends_within_a_day_of_a_restart(floor: Floor) -> None:
+    floor.engine.push(JID)
+    floor.fetch()
+    floor.clock.step_wall(30 * DAY)
+    floor.set(JID, reserve_until=rfc3339(NOON + 30 * DAY + HOUR))
+    floor.clock.step_wall(-30 * DAY)
+    floor.restart()
+    floor.engine.pass_time(DAY - 1)
+    assert floor.engine.sizes()["working"] == 1
+    floor.engine.pass_time(1)
+    assert floor.engine.sizes()["retries"] == 1
+
+
 @pytest.mark.parametrize("until", [NOON - DAY, NOON, NOON + 1799])
 def test_a_reservation_is_never_shortened(working: Floor, until: float) -> None:
     working.set(JID, reserve_until=rfc3339(until))
