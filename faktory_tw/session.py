@@ -34,7 +34,6 @@ from faktory_tw.server import Server, password_hash
 from faktory_tw.wire import ACKNOWLEDGED, NULL, OK, CommandError, FatalCommandError, Held, WrongPassword, bulk, error
 
 _BULK_SLICE = 512  # jobs of one PUSHB handled in one turn of the reactor: each may be handed to somebody who waits
-_BULK_SLICE_BYTES = 131_072  # of the args of those with a custom
 _BULK_SLICE_BYTES = 16_384  # of the args of those with a custom
 MOST_BEFORE_HELLO_BYTES = 65_536
 _REMEMBERED_FETCHES = 1024

@@ -94,6 +94,18 @@ def test_the_end_of_the_calendar_is_not_passed_by_a_zone_or_a_fraction() -> None
     assert parse_rfc3339("9999-12-31T23:59:59.999999Z") == LAST_SECOND
 
 
+def test_the_beginning_of_the_calendar_is_not_passed_by_a_zone() -> None:
+    assert parse_rfc3339("0001-01-01T00:00:00+23:59") == parse_rfc3339("0001-01-01T00:00:00Z")
+    with pytest.raises(ValueError, match="the year 0 is out of range"):
+        parse_rfc3339("0000-12-31T23:59:59Z")
+
+
+@pytest.mark.parametrize("text", ["0001-01-01T00:00:00.000000Z", "0987-06-05T04:03:02.000000Z"])
+def test_a_year_has_four_digits(text: str) -> None:
+    assert rfc3339(parse_rfc3339(text)) == text
+    assert utc_day(parse_rfc3339(text)) == text[:10]
+
+
 def test_time_is_written_in_utc_with_six_digits() -> None:
     assert rfc3339(0.0) == "1970-01-01T00:00:00.000000Z"
     assert rfc3339(1_763_726_400.25) == "2025-11-21T12:00:00.250000Z"
