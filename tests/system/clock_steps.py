@@ -22,7 +22,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tests.system.clock_episodes import EPISODES, frozen
-from tests.system.clock_town import Town
+from tests.system.clock_town import PATIENCE_SECONDS, Town
 from tests.system.crew import BROKEN
 from tests.system.fwp import ServerError
 from tests.system.ledger import Verdict
@@ -30,7 +30,7 @@ from tests.system.server import Server
 from tests.system.torture import drain, examine, table
 from tests.system.wall import DAY, Wall
 
-QUIET_WATCHDOG_SECONDS = 20.0  # it speaks twice a second
+QUIET_WATCHDOG_SECONDS = 45.0  # it speaks twice a second, and the smallest steps but one are longer
 LATE_STARTS = (-3 * 3600.0, 30 * DAY, -30 * DAY)  # what the clock does while the server is down
 
 
@@ -42,6 +42,7 @@ def clock_steps(
     seed: int,
     episodes: Sequence[str] = tuple(EPISODES),
     wanders: int = 5,
+    late_starts: Sequence[float] = LATE_STARTS,
     producers: int = 2,
     workers: int = 3,
     pause_seconds: float = 0.05,
@@ -60,13 +61,10 @@ def clock_steps(
                 town.wander()
             if not quiet:
                 progress(town, number, rounds, name)
-        for seconds in LATE_STARTS:
+        for seconds in late_starts:
             town.restart(seconds)
             town.look()
-    if frozen_seconds:
-        with town.client() as client:
-            frozen(town, client, frozen_seconds)
-    end(town)
+    end(town, frozen_seconds)
     return town.verdict
 
 
@@ -80,13 +78,16 @@ def play(town: Town, name: str) -> None:
         town.find(f"the episode {name} broke off", f"{error!r}\n{town.server.log()[-2000:]}")
 
 
-def end(town: Town) -> None:
+def end(town: Town, frozen_seconds: float) -> None:
     """Let everybody go, and compare what was said with what there is."""
     ledger, server = town.ledger, town.server
     town.end_holding()
     town.arena.finish()
     town.crew.join()
     town.look()
+    if frozen_seconds:
+        with server.client(timeout=frozen_seconds + PATIENCE_SECONDS) as client:
+            frozen(town, client, frozen_seconds)
     for failure in town.crew.failures:
         town.find("a client ended early", failure)
     ledger.killed(town.incarnation)
@@ -94,6 +95,7 @@ def end(town: Town) -> None:
     town.without_cron()
     rows = [row for row in examine(server, ledger) if row.jid in ledger.accounts]
     town.set_clock(30 * DAY)
+    town.silence()
     server.start()
     drain(server, ledger, rows, town.incarnation + 1)
     ledger.judge_drain(rows, town.incarnation + 1)

@@ -1,6 +1,6 @@
 /* A wall clock that can be set: preloaded into a server (LD_PRELOAD), it moves the dates and leaves the durations.
  *
- *   WALL_FILE   eight bytes: the nanoseconds that are added to the wall clock of the machine. The file is mapped, so that a
+ *   WALL_FILE   eight bytes: the microseconds that are added to the wall clock of the machine. The file is mapped, so that a
  *               change counts from the next look at the clock.
  *
  * CLOCK_MONOTONIC, epoll, sleeps and timeouts go on as they do when somebody sets the clock of a machine. What waits until a
@@ -17,7 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define SECOND 1000000000LL
+#define SECOND 1000000LL
 
 static const volatile long long *added;
 static int (*real_clock)(clockid_t, struct timespec *);
@@ -35,9 +35,9 @@ int clock_gettime(clockid_t clock, struct timespec *t) {
     if (!real_clock) real_clock = (int (*)(clockid_t, struct timespec *))dlsym(RTLD_NEXT, "clock_gettime");
     int result = real_clock(clock, t);
     if (result || !added || (clock != CLOCK_REALTIME && clock != CLOCK_REALTIME_COARSE)) return result;
-    long long n = t->tv_sec * SECOND + t->tv_nsec + *added;
+    long long n = t->tv_sec * SECOND + t->tv_nsec / 1000 + *added;
     t->tv_sec = n / SECOND - (n % SECOND < 0);
-    t->tv_nsec = (n % SECOND + SECOND) % SECOND;
+    t->tv_nsec = (n % SECOND + SECOND) % SECOND * 1000 + t->tv_nsec % 1000;
     return 0;
 }
 

@@ -79,7 +79,7 @@ class Wall:
         self._put(moment - time.time())
 
     def _put(self, ahead: float) -> None:
-        self._map[:] = struct.pack("=q", int(ahead * 1e9))
+        self._map[:] = struct.pack("=q", int(ahead * 1e6))
         self.ahead = ahead
 
     def _complaint(self) -> str:
