@@ -125,8 +125,8 @@ AREA = Area(
         Fault(
             "a push gives no more time",
             INDEX,
-            "            if batch.at > at:\n",
-            "            if batch.at < at:\n",
+            "            if batch.touched > at:\n",
+            "            if batch.touched < at:\n",
         ),
         Fault(
             "a failed member is not on disk",

@@ -261,8 +261,8 @@ AREA = Area(
         Fault(
             "days are those of the machine",
             "times.py",
-            '    return time.strftime("%Y-%m-%d", time.gmtime(seconds))',
-            '    return time.strftime("%Y-%m-%d", time.localtime(seconds))',
+            "    moment = time.gmtime(seconds)\n",
+            "    moment = time.localtime(seconds)\n",
         ),
         Fault(
             "the count of yesterday is lost at midnight",

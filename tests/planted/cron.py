@@ -15,7 +15,7 @@ REQUESTS = "features/cron/requests.py"
 AREA = Area(
     tests=("tests/unit/features/test_cron*.py", "tests/unit/test_schedule.py", "tests/unit/config/test_cron.py"),
     faults=(
-        Fault("a tick is not recorded as settled", CRON, "            record.state.settled = tick\n", ""),
+        Fault("a tick is not recorded as settled", CRON, "            state.settle(tick)\n", ""),
         Fault(
             "the state of an entry is not on disk with its run",
             CRON,
@@ -44,25 +44,25 @@ AREA = Area(
         Fault(
             "an entry that comes back makes up for its absence",
             CRON,
-            "= max(state.settled, now), rhythm, None",
-            "= state.settled, rhythm, None",
+            "            state.begin(now)\n            state.rhythm, state.left_at",
+            "            state.rhythm, state.left_at",
         ),
         Fault(
             "a clock that was set back lets ticks come again after another schedule",
             CRON,
-            "= max(state.settled, now), rhythm, None",
-            "= now, rhythm, None",
+            "            state.begin(now)\n            state.rhythm, state.left_at",
+            "            state.settled = now\n            state.rhythm, state.left_at",
         ),
         Fault(
             "who goes on makes up for the pause",
             CRON,
-            "        if not paused:\n            state.settled = max(state.settled, self.clock.time())\n",
+            "        if not paused:\n            state.begin(self.clock.time())\n",
             "",
         ),
         Fault(
             "who goes on after the clock was set back repeats ticks",
             CRON,
-            "        if not paused:\n            state.settled = max(state.settled, self.clock.time())\n",
+            "        if not paused:\n            state.begin(self.clock.time())\n",
             "        if not paused:\n            state.settled = self.clock.time()\n",
         ),
         Fault(

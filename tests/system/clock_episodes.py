@@ -10,6 +10,7 @@ import signal
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
+from functools import partial
 from typing import Any
 
 from tests.system.batch_torture import text
@@ -172,8 +173,9 @@ def cron(town: Town, client: Client) -> None:
     tick_comes(town, client, "a minute over which the clock had been set")
     town.step(5 * HOUR)
     for name, most in (("last", 2), ("all", 4)):  # with one whose date may come just now
-        town.soon(lambda name=name: town.queued(client, f"cron-{name}"), "starved", f"{name} after five hours")
-        count = town.queued(client, f"cron-{name}")
+        queue = f"cron-{name}"
+        town.soon(partial(town.queued, client, queue), "starved", f"{name} after five hours")
+        count = town.queued(client, queue)
         town.check(count <= most, "a storm", f"{count} jobs of {name} after five hours")
     clear(client)
 

@@ -10,7 +10,7 @@ import pytest
 from tests.system.clock_episodes import told
 from tests.system.clock_steps import clock_steps
 from tests.system.conftest import MakeServer
-from tests.system.fwp import ServerError, job
+from tests.system.fwp import Client, Job, ServerError, job
 from tests.system.server import Server, eventually
 from tests.system.torture import table
 from tests.system.wall import DAY, Wall
@@ -72,6 +72,13 @@ def test_no_job_is_lost_doubled_or_starved_when_the_clock_is_set(wall: Wall, mak
     assert verdict.figures["minutes of cron with a job"] > 3
 
 
+def fetch(client: Client, queue: str) -> Job:
+    """A job that is due soon."""
+    fetched = eventually(lambda: client.fetch(queue), "the job is due")
+    assert fetched is not None
+    return fetched
+
+
 def test_a_server_works_at_any_date(wall: Wall, dated: Server) -> None:
     for date in DATES:
         wall.set(seconds(date))
@@ -79,7 +86,7 @@ def test_a_server_works_at_any_date(wall: Wall, dated: Server) -> None:
         with dated.client(wid="worker-1") as client:
             soon = client.push(job("Soon", queue=date[:4], at=told(wall.time() + 1)))
             client.push(job("Later", at=told(wall.time() + 86_400)))
-            fetched = eventually(lambda queue=date[:4]: client.fetch(queue), "the job is due")
+            fetched = fetch(client, date[:4])
             assert fetched["jid"] == soon
             client.fail(soon)
             info = client.info()

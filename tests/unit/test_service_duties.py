@@ -73,7 +73,7 @@ def test_a_job_that_is_due_is_enqueued_within_a_second(stage: Stage) -> None:
 def test_what_came_while_the_process_was_stopped_is_heard_before_a_job_is_taken_back(stage: Stage) -> None:
     service = stage.started()
     client = stage.connect()
-    client.say(b"PUSH " + job(1, reserve_for=60))
+    client.say(b"PUSH " + job(1, reserve_for="60"))
     client.say(b"FETCH default")
     stage.reactor.pump([1.0] * 40)
     stage.reactor.advance(65.0)
@@ -87,7 +87,7 @@ def test_what_came_while_the_process_was_stopped_is_heard_before_a_job_is_taken_
 def test_a_job_is_taken_back_though_the_process_is_stopped_again_and_again(stage: Stage) -> None:
     service = stage.started()
     client = stage.connect()
-    client.say(b"PUSH " + job(1, reserve_for=60))
+    client.say(b"PUSH " + job(1, reserve_for="60"))
     client.say(b"FETCH default")
     for _ in range(20):
         stage.reactor.advance(7.0)
