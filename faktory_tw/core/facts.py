@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from faktory_tw.core.manager import JobManager
 
 
+_TURN_SECONDS = 0.01  # for the duties of all features together
+
 F = TypeVar("F", bound="Feature")
 
 NOT_AS_WRITTEN = (ValueError, ArithmeticError, LookupError, TypeError, StructError)
@@ -129,8 +131,10 @@ class Facts:
 
     def __init__(self, features: Sequence[Feature]) -> None:
         self._features = tuple(features)
+        self._next = 0  # whose duties come first in the next turn
 
     def join(self, manager: JobManager, store: Store, clock: Clock) -> None:
+        self._clock = clock
         for feature in self._features:
             feature.join(manager, store, clock)
 
@@ -160,9 +164,19 @@ class Facts:
         return any(feature.holds() for feature in self._features)
 
     def step(self) -> bool:
-        """One slice of the duties of each feature. Returns whether more is due."""
-        more = [feature.step() for feature in self._features]
-        return any(more)
+        """One slice of the duties of each feature, or of as many as there is time for. Returns whether more is due.
+
+        When all of them have much to do at once, those that were left out come first in the next turn.
+        """
+        until = self._clock.monotonic() + _TURN_SECONDS
+        more = False
+        for _ in self._features:
+            if self._clock.monotonic() > until:
+                return True
+            feature = self._features[self._next]
+            self._next = (self._next + 1) % len(self._features)
+            more = feature.step() or more
+        return more
 
     def _of(self, marks: Marks | None) -> list[Feature]:
         return [feature for feature in self._features if feature.concerns(marks)] if marks is not None else []

@@ -25,7 +25,8 @@ from typing import Any, NamedTuple
 
 from faktory_tw import process
 from faktory_tw.core.tasks import MOST_RECORDS
-from tests.bench.situations import SITUATIONS, Scene
+from tests.bench.scene import Scene
+from tests.bench.situations import SITUATIONS
 
 _ROW = "{:<44}{:>10}{:>9}{:>12}{:>12}{:>9}"
 

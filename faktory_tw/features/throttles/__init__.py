@@ -266,7 +266,7 @@ class Throttles(Feature):
             self.manager.serve(queue)
             return
         left = len(lane.wanted) if most is None else min(most, len(lane.wanted))
-        while left and not lane.closed and self._serves > 0:
+        while left and lane.wanted and self._serves > 0:
             for aside in list(islice(lane.wanted, min(left, _SERVED_TOGETHER))):
                 if lane.closed:
                     return
@@ -274,7 +274,7 @@ class Throttles(Feature):
                 self._serves -= 1
                 lane.tell(aside)
                 self.manager.serve(aside.queue)
-        if left and not lane.closed:
+        if left and lane.wanted:
             self._opened[lane] = left
             self.manager.hurry(0.0)
 

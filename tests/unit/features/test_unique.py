@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterator
+from decimal import Decimal
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -119,6 +121,32 @@ values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
     max_leaves=10,
 )
+
+
+def plainly(jobtype: str, queue: str, args: str) -> bytes:
+    """The key of args as it was defined when the first lock of it was written: whole numbers as their digits."""
+
+    def number(text: str) -> float:
+        value, exact = float(text), Decimal(text)
+        if value.is_integer() and (abs(value) <= 2**53 or exact == exact.to_integral_value()):
+            return int(exact)
+        return value
+
+    text = json.dumps(json.loads(args, parse_float=number), ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    return sha256(f"{len(jobtype)} {jobtype} {queue} {text}".encode()).digest()[:16]
+
+
+@given(
+    st.lists(
+        st.from_regex(r"-?(0|[1-9][0-9]{0,30})(\.[0-9]{1,30})?([eE][+-]?[0-9]{1,3})?", fullmatch=True).filter(
+            lambda text: abs(float(text)) < float("inf")
+        )
+    )
+)
+def test_the_keys_of_numbers_stay_what_they_were(numbers: list[str]) -> None:
+    """Locks are on disk by them."""
+    args = f'[{",".join(numbers)},{{"b":[1e300,"1e300"],"a":1e18}}]' if numbers else "[]"
+    assert unique_key("Work", "default", args.encode()) == plainly("Work", "default", args)
 
 
 @given(st.lists(values, max_size=3), st.booleans())
