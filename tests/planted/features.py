@@ -10,7 +10,15 @@ AREA = Area(
     tests=("tests/unit/features/test_unique*.py", "tests/unit/features/test_expiry*.py"),
     faults=(
         Fault("keys of objects are compared in their order", UNIQUE, "sort_keys=True", "sort_keys=False"),
-        Fault("numbers are compared by their spelling", UNIQUE, ", parse_float=_number)", ", parse_float=str)"),
+        Fault(
+            "numbers are compared by their spelling",
+            UNIQUE,
+            ", parse_float=lambda text: _number(text, wholes))",
+            ", parse_float=str)",
+        ),
+        Fault(
+            "a large whole number is another one", UNIQUE, "wholes.append(whole)", 'wholes.append(whole.rstrip("0"))'
+        ),
         Fault("the queue is no part of what is unique", UNIQUE, "{jobtype} {queue} {text}", "{jobtype} {text}"),
         Fault("a lock ends a moment late", UNIQUE, "lock.until > arrival.now", "lock.until >= arrival.now"),
         Fault(

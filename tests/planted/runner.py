@@ -33,6 +33,7 @@ from tests.planted import (
     storage,
     throttles,
     tracking,
+    turns,
 )
 from tests.planted.fault import Area, Fault
 
@@ -57,6 +58,7 @@ AREAS: Mapping[str, Area] = {
     "overload": overload.AREA,
     "fuzz": fuzz.AREA,
     "long run": long_run.AREA,
+    "turns": turns.AREA,
 }
 ROOT = Path(__file__).resolve().parent.parent.parent
 NOT_COPIED = shutil.ignore_patterns(".*", "node_modules", "__pycache__", "*.egg-info", "build")

@@ -17,7 +17,7 @@ AREA = Area(
             "self.by_worker.get(wid, 0) >= most",
             "self.by_worker.get(wid, 0) > most",
         ),
-        Fault("a slot that times out is not reclaimed", THROTTLES, "if since + timeout > now:", "if since:"),
+        Fault("a slot that times out is not reclaimed", THROTTLES, "if held.since + timeout > now:", "if held.since:"),
         Fault("a slot times out a moment late", THROTTLES, "since + timeout > now", "since + timeout >= now"),
         Fault("a job that fails keeps its slot", GATES, "failed = taken_back = acked", "taken_back = acked"),
         Fault("a job that is taken back keeps its slot", GATES, "failed = taken_back = acked", "failed = acked"),
@@ -63,8 +63,8 @@ AREA = Area(
         Fault(
             "a full lane opens for nobody who stands aside",
             ASIDE,
-            "        for aside, line in self.lines.items():\n            aside.offer(line)\n",
-            "        str(self.lines)\n",
+            "            for aside, line in islice(self.wanted.items(), _OFFERED):\n                aside.offer(line)\n",
+            "            str(self.lines)\n",
         ),
         Fault(
             "those that stand aside are not counted",
@@ -99,8 +99,8 @@ AREA = Area(
         Fault(
             "what is full for one is full for all",
             ASIDE,
-            "            if not self._ready[number].lane.full_for(wid):\n                return number\n",
-            "            return None if self._ready[number].lane.full_for(wid) else number\n",
+            "            if passed == _MOST_PASSED:\n",
+            "            if passed:\n",
         ),
         Fault("only the longest waiter is asked", DELIVERIES, "_MOST_ASKED if gate.choosy else 1", "1"),
         Fault(
