@@ -24,7 +24,7 @@ from faktory_tw.dump import Dump, Stacks, thread_stacks
 from faktory_tw.logs import ALWAYS, Logs
 from faktory_tw.metrics import Metrics
 from faktory_tw.protocol import FaktoryFactory
-from faktory_tw.reload import reload
+from faktory_tw.reload import Reloaded, reload
 from faktory_tw.server import Server
 from faktory_tw.stalls import Stalls, watch
 from faktory_tw.statsd import StatsD
@@ -65,6 +65,7 @@ class Operations:
         self._log = log
         self._logs = logs
         self._read_settings = read_settings
+        self._reading = self._reads_again = False
         self._pulse_at: float | None = None
         self._backups: Backups | None = None
         self._stalls: Stalls | None = None
@@ -133,17 +134,51 @@ class Operations:
     # -- signals -------------------------------------------------------------------------------------------------
 
     def hang_up(self) -> None:
-        """SIGHUP: read the settings again, and begin the log file anew."""
+        """SIGHUP: read the settings again, and begin the log file anew.
+
+        Ten thousand entries take seconds to be read, so that is done in a thread. A SIGHUP that comes meanwhile has them read
+        once more: the files may have been changed after they were read.
+        """
         if self._server.stopping:
             return
+        if self._reading:
+            self._reads_again = True
+            return
         self.notifier.reloading()
+        self._reopen_log()
+        read = self._read_settings
+        if read is None:
+            self._log.warn("SIGHUP: no setting can be changed while the server runs; restart it")
+            self.notifier.ready(self._status())
+            return
+        self._reading = True
+        found: list[Reloaded | Exception] = []
+
+        def work() -> None:
+            try:
+                found.append(reload(self._settings, read))
+            except Exception as error:  # noqa: BLE001 - it is told the reactor's thread
+                found.append(error)
+
+        self._run_in_thread(work, lambda: self._have_read(found))
+
+    def _have_read(self, found: list[Reloaded | Exception]) -> None:
+        """The thread has come to its end."""
+        self._reading = False
+        if self._server.stopping:
+            return
         try:
-            self._reopen_log()
-            self._reload()
+            for each in found:
+                if isinstance(each, Exception):
+                    raise each
+                self._go_by(each)
         except Exception:  # noqa: BLE001 - whatever it is, the server goes on with what it had
             self._log.failure("unexpected failure while the settings were read")
         finally:
             self.notifier.ready(self._status())
+        if self._reads_again:
+            self._reads_again = False
+            self.hang_up()
 
     def _reopen_log(self) -> None:
         if self._logs is not None:
@@ -152,11 +187,7 @@ class Operations:
             except OSError as error:
                 self._log.error("The log goes on as it was: it cannot be opened anew: {error}", error=error)
 
-    def _reload(self) -> None:
-        if self._read_settings is None:
-            self._log.warn("SIGHUP: no setting can be changed while the server runs; restart it")
-            return
-        reloaded = reload(self._settings, self._read_settings)
+    def _go_by(self, reloaded: Reloaded) -> None:
         self._apply(reloaded.settings)
         say = self._log.info
         if reloaded.error is not None:
