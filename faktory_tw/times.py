@@ -15,8 +15,7 @@ DAY_SECONDS = 86_400
 _TIMESTAMP = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:[.,](\d+))?(?:Z|([+-])(\d\d):(\d\d))", re.ASCII)
 _DAYS_IN_MONTH = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 _FIRST_SECOND = calendar.timegm((1, 1, 1, 0, 0, 0))
-LAST_SECOND = calendar.timegm((9999, 12, 31, 23, 59, 59))
->>>>>>> b6a1569 (times: years before 1000 have four digits, and none is before the year 1)
+LAST_SECOND = calendar.timegm((9999, 12, 31, 23, 59, 59))  # that can be written
 
 
 class _Second:
@@ -62,11 +61,7 @@ def parse_rfc3339(text: str) -> float:
             raise ValueError("zone offset out of range")
         offset = int(match[9]) * 3600 + int(match[10]) * 60
         seconds += -offset if match[8] == "+" else offset
-<<<<<<< HEAD
-    return min(seconds, float(LAST_SECOND))
-=======
     return max(min(seconds, float(LAST_SECOND)), float(_FIRST_SECOND))
-LAST_SECOND = calendar.timegm((9999, 12, 31, 23, 59, 59))  # that can be written
 
 
 def utc_day(seconds: float) -> str:

@@ -6,12 +6,15 @@ have a position of their own and are merged into the runs by it.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Sequence
 
+from faktory_tw.core.job import MAXIMUM_RESERVE_SECONDS, job_of, lease_seconds
 from faktory_tw.core.queues import Fifo, Queue
+from faktory_tw.core.reservations import Reservation
 from faktory_tw.core.timed import TimedSet
-from faktory_tw.storage.store import Place, Store
+from faktory_tw.storage.store import JobRow, Place, Store, unreadable
 
 _Lane = tuple[str, int]  # queue and priority
 
@@ -74,3 +77,15 @@ class Loader:
             while moved and moved[0][0] < job_id:
                 fifo.append(moved.popleft()[1])
             fifo.append(job_id)
+
+
+def reservation_of(row: JobRow, store: Store) -> Reservation:
+    """The reservation of a job that was being worked. Raises StoreError when the job is not as it was written."""
+    try:
+        job = job_of(row)
+    except ValueError as error:
+        raise unreadable(store.path, f"the job number {row.id} is not as it was written, {error!r}") from error
+    job.body = b""
+    since = row.reserved_at or 0.0
+    extended = min(math.ceil((row.at or 0.0) - since), MAXIMUM_RESERVE_SECONDS)
+    return Reservation(job, row.wid, since, max(lease_seconds(job.reserve_for), extended))

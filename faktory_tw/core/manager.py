@@ -26,7 +26,7 @@ from faktory_tw.core.history import History
 from faktory_tw.core.hooks import Observer, joined, without
 from faktory_tw.core.job import Job, Payload
 from faktory_tw.core.latencies import HeadTimes, QueueState
-from faktory_tw.core.loading import Loader
+from faktory_tw.core.loading import Loader, reservation_of
 from faktory_tw.core.marks import pushed_marks
 from faktory_tw.core.policies import QueuePolicies
 from faktory_tw.core.queues import Queue
@@ -40,7 +40,7 @@ from faktory_tw.core.views import Views
 from faktory_tw.core.waiting import Waiter
 from faktory_tw.core.weights import Weighted
 from faktory_tw.core.workers import State, Worker, Workers
-from faktory_tw.storage.store import Batch, JobRecord, JobRow, Place, PlaceRecord, QueueRecord, Store, unreadable
+from faktory_tw.storage.store import Batch, JobRecord, JobRow, Place, PlaceRecord, QueueRecord, Store
 from faktory_tw.wire import CommandError
 
 __all__ = ["Clock", "JobManager", "Limits", "Reservation"]
@@ -116,17 +116,7 @@ class JobManager:
         now = self._clock.monotonic()
         rows, count = stride.read(ids)
         for row in rows:
-            try:
-                job = jobs.job_of(row)
-            except ValueError as error:
-                raise unreadable(
-                    self._store.path, f"the job number {row.id} is not as it was written, {error!r}"
-                ) from error
-            job.body = b""
-            since = row.reserved_at or 0.0
-            extended = min(math.ceil((row.at or 0.0) - since), jobs.MAXIMUM_RESERVE_SECONDS)
-            seconds = max(jobs.lease_seconds(job.reserve_for), extended)
-            self.working.add(Reservation(job, row.wid, since, seconds), now)
+            self.working.add(reservation_of(row, self._store), now)
         return count
 
     # -- commands of producers -----------------------------------------------------------------------------------

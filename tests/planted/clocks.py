@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.planted.fault import Area, Fault
 
 RECORDS, CRON, BATCHES = "features/cron/records.py", "features/cron/__init__.py", "features/batches/__init__.py"
-INDEX, SERVICE, MANAGER, TIMES = "features/batches/index.py", "service.py", "core/manager.py", "times.py"
+INDEX, SERVICE, LOADING, TIMES = "features/batches/index.py", "service.py", "core/loading.py", "times.py"
 
 AREA = Area(
     tests=(
@@ -45,8 +45,8 @@ AREA = Area(
         ),
         Fault(
             "a reservation becomes as long as a step of the clock",
-            MANAGER,
-            "min(math.ceil((row.at or 0.0) - since), jobs.MAXIMUM_RESERVE_SECONDS)",
+            LOADING,
+            "min(math.ceil((row.at or 0.0) - since), MAXIMUM_RESERVE_SECONDS)",
             "math.ceil((row.at or 0.0) - since)",
         ),
         Fault("jobs are taken back before what came is heard", SERVICE, "if self._stood_still():", "if False:"),
@@ -65,8 +65,8 @@ AREA = Area(
         Fault(
             "a zone leads out of the calendar",
             TIMES,
-            "max(min(seconds, float(_LAST_SECOND)), float(_FIRST_SECOND))",
-            "min(seconds, float(_LAST_SECOND))",
+            "max(min(seconds, float(LAST_SECOND)), float(_FIRST_SECOND))",
+            "min(seconds, float(LAST_SECOND))",
         ),
     ),
 )

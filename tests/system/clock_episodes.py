@@ -13,10 +13,10 @@ from datetime import datetime, timedelta, timezone
 from functools import partial
 from typing import Any
 
-from tests.system.batch_torture import text
 from tests.system.clock_town import BACKUPS_KEPT, CRON, QUIET_SECONDS, Town, directory_of
 from tests.system.fwp import Client, ServerError, job
 from tests.system.test_web import ask, cookie_of
+from tests.system.traits.batches import new_batch
 from tests.system.wall import DAY
 
 HOUR = 3600.0
@@ -107,7 +107,7 @@ def expiry(town: Town, client: Client) -> None:
 def batches(town: Town, client: Client) -> None:
     """That a batch is open for too long is a duration; and its callback comes whatever the clock does."""
     queue = "ep-batch"
-    bid = text(client, "BATCH NEW", {"complete": {"jobtype": "Callback", "queue": queue}})
+    bid = new_batch(client, {"complete": {"jobtype": "Callback", "queue": queue}})
     member = client.push(job("Part", queue=queue, custom={"bid": bid}))
     for seconds in (2 * HOUR, -DAY, 2 * DAY):
         town.step(seconds)

@@ -96,8 +96,7 @@ def end(town: Town, frozen_seconds: float) -> None:
     rows = [row for row in examine(server, ledger) if row.jid in ledger.accounts]
     town.set_clock(30 * DAY)
     town.silence()
-    server.start()
-    drain(server, ledger, rows, town.incarnation + 1)
+    drain(server, ledger, rows, town.incarnation + 1, town.rng)
     ledger.judge_drain(rows, town.incarnation + 1)
     ledger.judge_deliveries()
     longest = town.watchdog.longest
