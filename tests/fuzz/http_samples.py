@@ -56,7 +56,7 @@ _LIST = {**_LOOKED_FOR, "per": "50", "page": "1", "after": "", "looked": "1", "f
 _API_LIST = {**_LOOKED_FOR, "limit": "5", "after": ""}
 _PAGE = {"limit": "5", "after": ""}
 _FILTER = {**_LOOKED_FOR, "queue": "nowhere", "jids": ["jid-of-none"]}
-_BULK = {"filter": _FILTER, "all": False, "dry_run": False, "newest": 1, "priority": None}
+_BULK = {"filter": _FILTER, "all": False, "dry_run": False, "newest": 999_999_999, "priority": None}
 _QUEUE_NAMES = {"queues": ["{queue}"], "all": False}
 _WIDS = {"wids": ["{worker}"], "all": False}
 _BACK = {"from": "job", "per": "25", "page": "1"}
@@ -93,7 +93,7 @@ SAMPLES: dict[str, Sample] = {
         {"only": "", "action": "quiet", "wid": "{worker}", "all": "", "worker": "", "page": "1", "confirmed": "1"}
     ),
     "GET /cron": _get({"page": "1"}),
-    "POST /cron": _form({"name": "{cron}", "action": "pause", "page": "1", "from": "entry", "confirmed": "1"}),
+    "POST /cron": _form({"name": "{cron}", "action": "run", "page": "1", "from": "entry", "confirmed": "1"}),
     "GET /cron/<name>": _get(name="{cron}"),
     "GET /debug": _get(),
     "GET /debug.txt": _get(),
@@ -114,7 +114,7 @@ SAMPLES: dict[str, Sample] = {
             "action": "clear",
             "queue": "{queue}",
             "all": "",
-            "newest": "1",
+            "newest": "999999999",
             "confirmed": "1",
             "order": "",
             "match": "",
@@ -155,11 +155,11 @@ SAMPLES: dict[str, Sample] = {
     "GET /api/queues/<name>": _get(),
     "POST /api/queues/pause": _json(_QUEUE_NAMES),
     "POST /api/queues/resume": _json(_QUEUE_NAMES),
-    "POST /api/queues/clear": _json({**_QUEUE_NAMES, "newest": 1}),
+    "POST /api/queues/clear": _json({**_QUEUE_NAMES, "newest": 999_999_999}),
     "POST /api/queues/remove": _json(_QUEUE_NAMES),
     "POST /api/queues/<name>/pause": _json(),
     "POST /api/queues/<name>/resume": _json(),
-    "POST /api/queues/<name>/clear": _json({"newest": 1}),
+    "POST /api/queues/<name>/clear": _json({"newest": 999_999_999}),
     "POST /api/queues/<name>/remove": _json(),
     "GET /api/jobs": _get({"place": "queued", **_API_LIST, "queue": "{queue}"}),
     "POST /api/jobs": _json({"jobtype": "fuzz", "args": [1], "queue": "{queue}", "priority": 3, "custom": {"a": 1}}),

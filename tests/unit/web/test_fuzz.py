@@ -15,7 +15,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from twisted.logger import LogLevel, globalLogPublisher
 from twisted.web.http_headers import Headers
@@ -273,6 +273,7 @@ FUZZ = settings(
     deadline=None,
     derandomize=True,
     database=None,
+    phases=[Phase.generate],  # a seed does not get simpler by getting smaller
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 
