@@ -13,7 +13,7 @@ def test_whatever_is_asked_is_answered_by_the_rules(tmp_path: Path) -> None:
     require_module("jsonschema")
     server = make_server(tmp_path)
     try:
-        noticed = notice(server, "asking", connections=4, seconds=1.5, seed=1)
+        noticed = notice(server, "asking", connections=4, seconds=1.0, seed=1)
     finally:
         server.close()
     assert noticed.failures == []
@@ -23,7 +23,7 @@ def test_whatever_is_asked_is_answered_by_the_rules(tmp_path: Path) -> None:
 def test_more_silent_connections_than_there_are_places_keep_nobody_out(tmp_path: Path) -> None:
     server = make_server(tmp_path)
     try:
-        noticed = notice(server, "silent", connections=MOST_CONNECTIONS + 100, seconds=2.0, seed=1)
+        noticed = notice(server, "silent", connections=MOST_CONNECTIONS + 100, seconds=1.0, seed=1)
     finally:
         server.close()
     assert noticed.failures == []

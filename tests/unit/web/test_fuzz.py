@@ -266,7 +266,7 @@ def test_each_sample_is_answered_well_and_knows_what_is_asked_for(town: Town, mo
 
 # -- what is wrong ---------------------------------------------------------------------------------------------------------
 
-EXAMPLES = 15
+EXAMPLES = 10
 REQUESTS = 12  # of one example
 FUZZ = settings(
     max_examples=EXAMPLES,
