@@ -47,7 +47,7 @@ def freeze_garbage() -> None:
     """Millions of loaded jobs need no garbage collection, and few cycles are made later."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(20_000, 5, 2000)  # the second: a hundred thousand young objects take some 20 ms
+    gc.set_threshold(10_000, 5, 4000)  # the second: fifty thousand young objects take some 10 ms
 
 
 def exit_with(status: int) -> None:

@@ -116,7 +116,7 @@ def _herd(options: Options, password: str | None) -> Stand:
         for crowd in (idle, eager):
             stand.note(
                 f"{crowd.told['lost']:,} connections lost, {crowd.told.get('refused', 0):,} times nobody listened yet, "
-                f"{crowd.told.get('turned away', 0):,} turned away"
+                f"{crowd.told.get('late', 0) + crowd.told.get('turned away', 0):,} not greeted in time"
             )
             for wrong in crowd.wrong:
                 stand.check(False, wrong)
@@ -145,7 +145,7 @@ def producers(options: Options) -> Stand:
             )
             crowd.say("now")
             with stand.phase("… until all that was sent is acknowledged", total):
-                stand.eventually("all is acknowledged", lambda: crowd.told["acknowledged"] == crowd.told["sent"])
+                stand.eventually("all is acknowledged", lambda: crowd.told.get("acknowledged") == crowd.told["sent"])
             for wrong in crowd.wrong:
                 stand.check(False, wrong)
             stand.same("jobs in the queue", stand.sizes()["queued"], crowd.told["acknowledged"])

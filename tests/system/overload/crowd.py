@@ -28,7 +28,8 @@ class Crowd:
     """`count` connections of a kind to `server`, from the beginning of a `with` block to its end.
 
     `told` has counts by name, as the members said them last: `served` are connections that have said HELLO and were
-    answered, `connected` how often that was. `wrong` is what should not be.
+    answered, `connected` how often that was. Of connections that ended, `lost` had been served, and `late` were not greeted
+    in time, which happens where thousands of clients share two processors. `wrong` is what should not be.
     """
 
     def __init__(self, server: Server, kind: str, count: int, **options: Any) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import resource
 import sys
 import time
@@ -74,7 +75,9 @@ class Member(asyncio.Protocol):
         if self.served:
             self.served = False
             self.counts["served"] -= 1
-        self.counts["lost"] += 1
+            self.counts["lost"] += 1
+        else:
+            self.counts["late"] += 1
         if not self.swarm.ended:
             asyncio.get_running_loop().create_task(open_soon(self))
 
@@ -288,10 +291,10 @@ async def run(options: dict[str, Any]) -> None:
     end = asyncio.Event()
 
     def heard() -> None:
-        word = sys.stdin.readline().strip()
-        if word == "now":
+        words = os.read(sys.stdin.fileno(), 1000).split()  # both may come together
+        if b"now" in words:
             swarm.now.set()
-        else:
+        if b"end" in words or not words:
             end.set()
 
     loop.add_reader(sys.stdin.fileno(), heard)
