@@ -12,14 +12,8 @@ from tests.system.overload.__main__ import PARTS
 from tests.system.overload.stand import Options
 
 SMALL = Options(scale=0.003)
-CHOSEN = (
-    "connections",
-    "herd_with_password",
-    "bulk",
-    "producers",
-    "queues",
-    "workers",
-)  # of the rest, the time is what counts
+# Of the others the time is what counts.
+CHOSEN = ("herd_with_password", "bulk", "producers", "queues", "workers")
 
 
 @pytest.mark.parametrize("part", CHOSEN)

@@ -170,13 +170,15 @@ def count_rows(path: object, queue: str) -> int:
 
 def _look(stand: Stand, more: tuple[str, ...] = ()) -> None:
     """INFO and the pages, again and again."""
-    with stand.server.client(timeout=120) as client, stand.phase("INFO, twenty times", 20):
-        for _ in range(20):
+    rounds = stand.options.of(20)
+    with stand.server.client(timeout=120) as client, stand.phase("INFO", rounds):
+        for _ in range(rounds):
             client.info()
             time.sleep(0.02)
+    rounds = stand.options.of(3)
     for path in (*PAGES, *more):
-        with stand.phase(f"GET {path}", 3):
-            for _ in range(3):
+        with stand.phase(f"GET {path}", rounds):
+            for _ in range(rounds):
                 with urllib.request.urlopen(stand.server.web_url + path, timeout=300) as answer:
                     answer.read()
 
@@ -227,9 +229,11 @@ def queues(options: Options) -> Stand:
                     for number in range(rounds):
                         action(number)
 
-            each("FETCH that names a hundred queues", 100, lambda _: _take(stand, client, names[:100]))
+            each("FETCH that names a hundred queues", options.of(100), lambda _: _take(stand, client, names[:100]))
             each(
-                "QUEUE LATENCY of a thousand", 20, lambda n: client.queue("LATENCY", *names[n * 1000 % count :][:1000])
+                "QUEUE LATENCY of a thousand",
+                options.of(20),
+                lambda n: client.queue("LATENCY", *names[n * 1000 % count :][:1000]),
             )
             each("QUEUE PAUSE *", 1, lambda _: client.queue("PAUSE", "*"))
             each("QUEUE RESUME *", 1, lambda _: client.queue("RESUME", "*"))
