@@ -110,8 +110,8 @@ class FaktoryService(Service):
         self._upkeep_call: IDelayedCall | None = None
         self._hurried: IDelayedCall | None = None
         self._long_commands = Turns(reactor.callLater, time.monotonic)
-        self._upkept_at: float | None = None
-        self._stood = False
+        self._upkept_at = 0.0
+        self._stood = 0  # times in a row
 
     # -- start ---------------------------------------------------------------------------------------------------
 
@@ -191,6 +191,7 @@ class FaktoryService(Service):
         self._serve_signals()
         self._open_ports(turns)
         self._operations.start(store, self._factory, self._committer)
+        self._upkept_at = self._reactor.seconds()
         self._every(LAZY_SECONDS, self._pulse)
         self._every(1.0, self._tick)
         if self._operations.notifier.watchdog_seconds:
@@ -282,7 +283,8 @@ class FaktoryService(Service):
         if not self.running or (self._upkeep_call is not None and self._upkeep_call.active()):
             return
         if self._stood_still():
-            self._upkeep_call = self._reactor.callLater(_HEARD_SECONDS, self._upkeep_again)
+            delay = _HEARD_SECONDS if self._stood == 1 else 0
+            self._upkeep_call = self._reactor.callLater(delay, self._upkeep_again)
             return
         if self.manager.upkeep():
             assert self._store is not None
@@ -290,10 +292,14 @@ class FaktoryService(Service):
             self._upkeep_call = self._reactor.callLater(delay, self._upkeep_again)
 
     def _stood_still(self) -> bool:
-        """Whether the process was stopped just now: what workers said meanwhile is heard before they are judged."""
+        """Whether the process was stopped just now: what workers said meanwhile is heard before they are judged.
+
+        When it is stopped again before they are, it hears what there is and judges.
+        """
         before, self._upkept_at = self._upkept_at, self._reactor.seconds()
-        self._stood = before is not None and self._upkept_at - before > _STILL_SECONDS and not self._stood
-        return self._stood
+        stood = self._upkept_at - before > _STILL_SECONDS and self._stood < 2
+        self._stood = self._stood + 1 if stood else 0
+        return stood
 
     def _hurry(self, seconds: float) -> None:
         """Have the periodic duties carried out in so many seconds at the latest."""

@@ -53,7 +53,7 @@ AREA = Area(
         Fault(
             "a process that is stopped often takes nothing back",
             SERVICE,
-            "> _STILL_SECONDS and not self._stood",
+            "> _STILL_SECONDS and self._stood < 2",
             "> _STILL_SECONDS",
         ),
         Fault(

@@ -88,6 +88,7 @@ def end(town: Town, frozen_seconds: float) -> None:
     if frozen_seconds:
         with server.client(timeout=frozen_seconds + PATIENCE_SECONDS) as client:
             frozen(town, client, frozen_seconds)
+            frozen(town, client, frozen_seconds)  # again before its duties of this second
     for failure in town.crew.failures:
         town.find("a client ended early", failure)
     ledger.killed(town.incarnation)
@@ -140,7 +141,7 @@ def main() -> int:
     parser.add_argument("--wanders", type=int, default=5, help="steps at random after each episode")
     parser.add_argument("--episodes", nargs="+", choices=tuple(EPISODES), default=tuple(EPISODES))
     parser.add_argument(
-        "--frozen", type=float, default=65.0, metavar="SECONDS", help="stop the process once, at the end"
+        "--frozen", type=float, default=65.0, metavar="SECONDS", help="stop the process twice, at the end"
     )
     options = parser.parse_args()
     began = time.monotonic()

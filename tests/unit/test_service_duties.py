@@ -70,12 +70,15 @@ def test_a_job_that_is_due_is_enqueued_within_a_second(stage: Stage) -> None:
     assert queued(service) == 1
 
 
-def test_what_came_while_the_process_was_stopped_is_heard_before_a_job_is_taken_back(stage: Stage) -> None:
+@pytest.mark.parametrize("seconds", [0, 40])
+def test_what_came_while_the_process_was_stopped_is_heard_before_a_job_is_taken_back(
+    stage: Stage, seconds: int
+) -> None:
     service = stage.started()
     client = stage.connect()
     client.say(b"PUSH " + job(1, reserve_for="60"))
     client.say(b"FETCH default")
-    stage.reactor.pump([1.0] * 40)
+    stage.reactor.pump([1.0] * seconds)
     stage.reactor.advance(65.0)
     assert service.manager.set_sizes()["working"] == 1
     client.say(b'ACK {"jid":"%b"}' % jid(1).encode())
