@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.fuzz.http import make_server, notice
+from tests.fuzz.http.trial import make_server, notice
 from tests.requirements import require_module
 from web.gate.connections import MOST_CONNECTIONS
 

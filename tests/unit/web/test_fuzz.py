@@ -22,10 +22,10 @@ from twisted.web.http_headers import Headers
 
 from faktory_tw.metrics import Metrics
 from faktory_tw.storage.sqlite import SQLiteStore
-from tests.fuzz import http_town
-from tests.fuzz.http_requests import FORGED, Request, basic, made, spoilt
-from tests.fuzz.http_rules import Answer, answer_of, broken
-from tests.fuzz.http_samples import HEADERS, SAMPLES
+from tests.fuzz.http import contents
+from tests.fuzz.http.requests import FORGED, Request, basic, made, spoilt
+from tests.fuzz.http.rules import Answer, answer_of, broken
+from tests.fuzz.http.samples import HEADERS, SAMPLES
 from tests.requirements import require_module
 from tests.unit.features.crontab import SETTINGS
 from tests.unit.features.crontab import entry as cron_entry
@@ -67,10 +67,10 @@ class Town:
     def __init__(self, directory: Path) -> None:
         self.errors: list[str] = []
         self.house = House(SQLiteStore(directory / "data", "second"))
-        self.house.connect(b"HELLO " + json.dumps(http_town.HELLO).encode())
+        self.house.connect(b"HELLO " + json.dumps(contents.HELLO).encode())
         self._client = self.house.connect()
         self.house.server.change_passwords(PASSWORD, None, READ_ONLY)
-        cron = (cron_entry(http_town.CRON, "7 3 * * *"),)
+        cron = (cron_entry(contents.CRON, "7 3 * * *"),)
         self.house.manager.facts.configure(replace(SETTINGS, cron=cron, throttles=THROTTLES))
         while self.house.manager.upkeep():
             pass
@@ -97,8 +97,8 @@ class Town:
         """Put something into each place, and return what it is called."""
         self._fills += 1
         self.backups.running = False
-        http_town.fill(self._say, self._fills)
-        things = http_town.names(self._ask)
+        contents.fill(self._say, self._fills)
+        things = contents.names(self._ask)
         things["since"] = stopping.since(self.house.manager, int(things["working"]))
         things["cookie"] = self.cookie
         things["token"] = self.tokens.token(self.cookie, "fuzz", "operator")
@@ -190,7 +190,7 @@ def shared_town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
 
 
 def test_each_route_has_a_sample() -> None:
-    assert SAMPLES.keys() == set(ROUTE_NAMES), "say in tests/fuzz/http_samples.py how it is asked well"
+    assert SAMPLES.keys() == set(ROUTE_NAMES), "say in tests/fuzz/http/samples.py how it is asked well"
 
 
 class Heard:

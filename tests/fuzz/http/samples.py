@@ -2,7 +2,7 @@
 
 ``SAMPLES`` has an entry for each route of the site, and tests/unit/web/test_fuzz.py fails where one is missing, where its
 answer is not a good one, or where a route asks for a field, a member of JSON or a header that is not here. Names in braces
-are what the server has: see :mod:`tests.fuzz.http_town`.
+are what the server has: see :mod:`tests.fuzz.http.contents`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Crowds at the web port of a server: how each of them behaves, one connection at a time.
 
-``asking`` and ``garbling`` hold every answer against :mod:`tests.fuzz.http_rules`; the others are there to be in the way.
+``asking`` and ``garbling`` hold every answer against :mod:`tests.fuzz.http.rules`; the others are there to be in the way.
 :mod:`tests.fuzz.http` starts them in a process of their own.
 """
 
@@ -14,10 +14,10 @@ from collections.abc import Awaitable, Callable
 from random import Random
 from typing import Any
 
-from tests.fuzz.http_requests import Request, Things, basic, made, spoilt
-from tests.fuzz.http_rules import Answer, answer_of, broken
-from tests.fuzz.http_samples import SAMPLES
-from tests.fuzz.http_values import HEADER_VALUES
+from tests.fuzz.http.requests import Request, Things, basic, made, spoilt
+from tests.fuzz.http.rules import Answer, answer_of, broken
+from tests.fuzz.http.samples import SAMPLES
+from tests.fuzz.http.values import HEADER_VALUES
 from tests.system.hostile import Crowd, Streams
 
 PASSWORD = "correct-horse"

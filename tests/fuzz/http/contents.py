@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from tests.fuzz.http_values import MARK
+from tests.fuzz.http.values import MARK
 
 QUEUE = "fuzz.queue"
 WORKER = "fuzz/worker-1"

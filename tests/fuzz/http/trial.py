@@ -2,10 +2,10 @@
 
     python -m tests.fuzz.http [--seconds 20] [--connections 2000] [--seed 1] [KIND...]
 
-For each kind of crowd (tests/fuzz/http_crowds.py) a server is started that has a password, one for those who only look, and
+For each kind of crowd (tests/fuzz/http/crowds.py) a server is started that has a password, one for those who only look, and
 something in each place. The crowd comes from a process of its own, while one client here pushes jobs and takes the time of
 each, and another asks for /health on a connection of its own each time. Answers are held against the rules of
-tests/fuzz/http_rules.py, and what was acknowledged must be there in the end. The first table has the kinds, the second the
+tests/fuzz/http/rules.py, and what was acknowledged must be there in the end. The first table has the kinds, the second the
 routes with the statuses that came; what did not hold is told below, and makes the exit status 1. Thousands of connections
 need as many file handles at both ends: raise `ulimit -n` where that is less.
 """
@@ -30,9 +30,9 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tests.fuzz import http_town
-from tests.fuzz.http_crowds import FEWER, KINDS, OPERATOR, PASSWORD, READ_ONLY, WebCrowd, told_things
-from tests.fuzz.http_requests import Things, made
+from tests.fuzz.http import contents
+from tests.fuzz.http.crowds import FEWER, KINDS, OPERATOR, PASSWORD, READ_ONLY, WebCrowd, told_things
+from tests.fuzz.http.requests import Things, made
 from tests.system.fwp import ServerError, job
 from tests.system.hostile import resident_mib
 from tests.system.server import Server, clean_environment
@@ -96,7 +96,7 @@ def make_server(directory: Path) -> Server:
     )
     settings = server.config_directory / "conf.d" / "fuzz.toml"
     settings.parent.mkdir()
-    settings.write_text(http_town.TOML)
+    settings.write_text(contents.TOML)
     return server.start()
 
 
@@ -110,13 +110,13 @@ def fill_places(server: Server, number: int = 0) -> None:
             assert reply.type in ("simple", "bulk"), (line, reply)
             return reply.value if isinstance(reply.value, bytes) else str(reply.value).encode()
 
-        http_town.fill(command, number)
+        contents.fill(command, number)
 
 
 def fill(server: Server) -> dict[str, str]:
     """Put something into each place, and return what it is called."""
     fill_places(server)
-    things = http_town.names(lambda method, path, _: json.loads(ask(server, method, path)[1]))
+    things = contents.names(lambda method, path, _: json.loads(ask(server, method, path)[1]))
     page = ask(server, "GET", "/busy/jobs")[1].decode()
     things["since"] = found(r'name="since" value="([^"]*)"', page)
     headers, page_bytes = ask(server, "GET", "/queues")
@@ -183,7 +183,7 @@ class Again(threading.Thread):
 
 def notice(server: Server, kind: str, connections: int, seconds: float, seed: int) -> Noticed:
     """Have a crowd at a server, push jobs and ask for its health as long as it is there."""
-    worker = server.client(wid=http_town.WORKER, hello=http_town.HELLO)
+    worker = server.client(wid=contents.WORKER, hello=contents.HELLO)
     things = fill(server)
     filling = Again(lambda: fill_places(server, int(time.monotonic() * 1000)), FILL_SECONDS)
     pushes: list[float] = []
@@ -305,7 +305,3 @@ def main(arguments: Sequence[str] | None = None) -> int:
     sys.stdout.write("\n".join([HEAD, *(noticed.row() for noticed in all_noticed), "", *routes(all_noticed)]) + "\n")
     sys.stdout.write("".join(f"FAILED {failure}\n" for failure in failures))
     return 1 if failures else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

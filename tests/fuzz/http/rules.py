@@ -13,8 +13,8 @@ from html.parser import HTMLParser
 from http import HTTPStatus
 from typing import Any, NamedTuple
 
-from tests.fuzz.http_requests import Request
-from tests.fuzz.http_values import INJECTED
+from tests.fuzz.http.requests import Request
+from tests.fuzz.http.values import INJECTED
 from web.api import description
 from web.gate.connections import bare_answer
 from web.gate.security import HEADERS

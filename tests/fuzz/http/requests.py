@@ -15,8 +15,8 @@ from random import Random
 from typing import Any
 from urllib.parse import quote_from_bytes
 
-from tests.fuzz.http_samples import HEADERS, PATH, SAMPLES
-from tests.fuzz.http_values import (
+from tests.fuzz.http.samples import HEADERS, PATH, SAMPLES
+from tests.fuzz.http.values import (
     ESCAPES,
     HEADER_VALUES,
     JSON_TEXTS,
