@@ -22,8 +22,9 @@ GROUPS = {"memory": "Process", "disk": "Disk", "times": "Times", "jobs": "Jobs",
 COLUMNS = 6
 _PANEL_INCHES = (3.0, 2.05)
 _DPI = 100
-_PNG_COLOURS = 160  # so few make the file a third as large
+_PNG_COLOURS = 96  # so few make the file a third as large
 _PALE, _DARK, _TREND, _GROUND, _TEXT = "#a9c3d9", "#1f5f8b", "#c2571a", "#f0efec", "#333333"
+_DOTTED = "Dotted, beside times: how late the machine woke a program that only sleeps.  "
 _CONTROL = "#77736b"
 _COLOURS = {FLAT: "#2d7d46", GROWS: "#c0202a", UNCLEAR: "#8a6d1b"}
 
@@ -72,8 +73,9 @@ def plot(directory: Path, rows: list[Values], report: Report, warm_up: float) ->
         color=_TEXT,
     )
     figure.supxlabel(
-        "Pale: samples.  Dark: what is judged (medians; of Python's blocks and objects the lowest in three minutes).  Dashed: trend (Theil–Sen), with its growth and the interval of 95 %.\n"
-        "Dotted, beside times: how late the machine woke a program that only sleeps.  Grey: warm-up, not judged.  All axes begin at zero.",
+        "Pale: samples.  Dark: what is judged (medians; of Python's blocks and objects the lowest in three minutes).  "
+        "Dashed: trend (Theil–Sen), with its growth and the interval of 95 %.\n"
+        f"{_DOTTED if measured_controls(rows) else ''}Grey: warm-up, not judged.  All axes begin at zero.",
         fontsize=9,
         color=_TEXT,
     )
@@ -114,6 +116,11 @@ def draw_panel(axis: Axes, line: Line, rows: list[Values], judgement: Judgement 
         fontsize=7.5,
         color=_COLOURS[judgement.verdict],
     )
+
+
+def measured_controls(rows: list[Values]) -> bool:
+    """Whether there is anything to be seen beside the times."""
+    return any(line.control and not math.isnan(row[line.control]) for line in LINES for row in rows)
 
 
 def growth(judgement: Judgement, unit: str) -> str:
