@@ -168,7 +168,7 @@ def test_what_was_held_over_a_kill_still_counts_and_what_was_lost_with_the_proce
     assert limited.wrong() == []
     limited = Limited()
     limited.ledger.killed_at[1] = 20.0
-    limited.hold(ONE, 18.5, 25.0)
+    limited.hold(ONE, 18.9, 25.0)
     limited.hold(ONE, 21.0, 22.0, incarnation=2)
     assert limited.wrong() == ["more at once than allowed"]
 
@@ -352,7 +352,7 @@ def test_a_job_that_was_deleted_and_is_there_is_noticed() -> None:
 
 
 def test_a_job_from_a_paused_queue_is_noticed() -> None:
-    for moment, expected in ((10.5, []), (12.0, ["delivered though paused"]), (20.5, [])):
+    for moment, expected in ((11.5, []), (13.0, ["delivered though paused"]), (20.5, [])):
         trait = Gate()
         trait.paused = [(10.0, 20.0)]
         ledger = Ledger([trait])

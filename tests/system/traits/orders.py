@@ -132,7 +132,7 @@ class Gate(Trait):
 
     queues: Mapping[str, int] = {GATED: 100}
     share = 0.03
-    slack_seconds = 1.0
+    slack_seconds = 2.0  # a reply may be under way for long on a busy machine
 
     def __init__(self) -> None:
         self.paused: list[tuple[float, float]] = []  # from the answer to a pause until somebody wants to go on
