@@ -44,20 +44,14 @@ AREA = Area(
         Fault(
             "who may have no more is asked again and again",
             THROTTLES,
-            "left = len(lane.wanted) if most is None else min(most, len(lane.wanted))",
-            "left = len(lane.wanted) + 1",
+            "                left -= 1\n                self._serves -= 1\n",
+            "                self._serves -= 1\n",
         ),
         Fault(
             "all that is worked is counted in one turn",
             THROTTLES,
             "islice(in_order, _SLICE)",
             "islice(in_order, 10**9)",
-        ),
-        Fault(
-            "a throttle that is gone goes on to count",
-            THROTTLES,
-            "            self._counting, self._uncounted = None, []\n",
-            "",
         ),
         Fault(
             "a job goes before those that were not told yet",

@@ -60,6 +60,19 @@ def test_of_many_queues_the_one_where_somebody_waits_gets_the_slot(make_mill: Ma
     assert len(got(client)) == 1
 
 
+def test_who_finds_the_slot_taken_after_it_was_offered_is_told_when_it_is_free(make_mill: MakeMill) -> None:
+    mill = make_mill(ONE)
+    (held,), (late,), (other,) = (mill.push(name) for name in ("first", "late", "other"))
+    assert mill.fetch("first") == held
+    assert mill.fetch("late") is None
+    mill.ack(held)
+    assert mill.fetch("other") == other
+    assert mill.fetch("late") is None
+    client = mill.wait("late")
+    mill.ack(other)
+    assert got(client) == [late]
+
+
 def test_a_job_does_not_go_before_those_that_were_not_told_yet_of_the_slot(make_mill: MakeMill) -> None:
     mill, names, held = many_queues(make_mill)
     second = mill.push(names[-1])  # type: ignore[attr-defined]

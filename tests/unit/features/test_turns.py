@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from faktory_tw.core.facts import Feature
+from faktory_tw.features.cron import Cron
 from faktory_tw.schedule import Schedule
 from faktory_tw.server import Server
 from tests.bench.scene import Scene
 from tests.bench.situations import SITUATIONS
 from tests.unit.doubles import DAY, NOON, Engine, FakeClock
+from tests.unit.features.crontab import entry
 from tests.unit.house import Talk
 from tests.unit.turns import lines_of, longest
 
@@ -54,6 +57,19 @@ def test_a_turn_does_not_grow_with_what_is_to_be_done(tmp_path: Path, name: str)
     assert many < MOST
     assert many < 1.2 * few + 2000
     assert more_turns > turns
+
+
+def test_other_settings_of_cron_are_taken_over_in_slices(tmp_path: Path) -> None:
+    lines = []
+    for count in (300, 600):
+        scene = Scene(tmp_path / str(count), FakeClock())
+        entries = tuple(entry(f"entry-{number}") for number in range(count))
+        lines.append(lines_of(partial(scene.engine.use, cron=entries)))
+        assert len(scene.feature(Cron)) == 0
+        scene.settle()
+        assert len(scene.feature(Cron)) == count
+        scene.engine.stop()
+    assert lines[1] < 1.1 * lines[0]
 
 
 def test_missed_ticks_are_looked_for_some_at_a_time() -> None:
