@@ -286,7 +286,6 @@ class World:
             self.manager.refuse_pushes = "" if self.manager.refuse_pushes else "no room"
         elif letter == b"w":
             self.house.reactor.epoch -= 3600
-            do_duties(self.manager)  # cron goes on from there
         elif letter == b"t":
             self.throttles = (self.throttles + 1) % len(_THROTTLES)
             self.manager.facts.configure(settings_of(self.throttles))

@@ -189,6 +189,7 @@ class Cron(Feature):
         self._lines = lines
         self._due.clear()
         self._turned.clear()
+        self._wall = now  # to which all of them were brought; if it was set back since, they have to be looked at
         self._work = None
         self._unplanned = deque(lines.values())
         self._plan_some(_SLICE)

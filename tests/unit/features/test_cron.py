@@ -247,6 +247,13 @@ def test_an_entry_of_a_clock_that_was_wrong_begins_when_it_is_set_back(tower: To
     assert tower.pushed() == ["12:20:00", "12:40:00", "13:20:00"]
 
 
+def test_a_clock_that_is_set_back_before_the_first_duties_is_noticed(tower: Tower) -> None:
+    tower.use(entry(schedule="*/20 * * * *"))
+    tower.step(-HOUR)
+    tower.live(30 * 60, every=20)
+    assert tower.pushed() == ["11:20:00"]
+
+
 @pytest.mark.parametrize("restart", [False, True])
 def test_a_clock_that_was_days_ahead_for_some_hours_silences_no_entry(tower: Tower, restart: bool) -> None:
     days = 9 * DAY
