@@ -89,7 +89,7 @@ AREA = Area(
             "QUEUE changes all queues in one go",
             SESSION,
             "                if number:\n                    yield\n                change(some)",
-            "                change(some)",
+            "                if number < 0:\n                    yield\n                change(some)",
         ),
         Fault(
             "a star in the middle of many names is all queues",
