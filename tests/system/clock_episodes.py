@@ -192,6 +192,7 @@ def backups(town: Town, client: Client) -> None:
         town.soon(lambda: town.api("/api/backups")["count"] > count, "no backup", why)
         town.soon(lambda: len(names()) <= BACKUPS_KEPT, "backups are not deleted", f"{names()}")
 
+    town.step(town.walls[1] - town.wall.time() + 8 * HOUR)  # hours that had none
     another("an hour began")
     newest = names()[:1]
     town.step(-6 * HOUR)
