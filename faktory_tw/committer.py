@@ -207,11 +207,15 @@ class Committer:
             self._finish()
 
     def _finish(self) -> None:
+        if self._leaving:  # first: a job that nobody takes goes back to its queue, and that has to be written
+            try:
+                self._send_some()
+            finally:
+                self._finish()
+            return
         if not self._broken and (self._outbox or self._store.batch):
             self._fly()
             return
-        while self._leaving:
-            self._send_some()
         self._broken = True
         self._inbox.put(None)
         self._thread.join()

@@ -386,3 +386,31 @@ def test_closing_sends_what_has_not_left(office: Office) -> None:
     office.committer.close(lambda: closed.append(all(one.sent == [[b"a"]] for one in crowd)))
     office.land()
     assert closed == [True]
+
+
+def test_replies_that_leave_last_and_cannot_be_sent_do_not_keep_the_server_from_closing(office: Office) -> None:
+    class Broken(Connection):
+        def send_committed(self, outbox: Outbox, replies: list[bytes]) -> None:
+            raise ZeroDivisionError("oops")
+
+    for connection in (*(Connection() for _ in range(MOST_SENT)), Broken()):
+        office.acknowledge(connection, b"a")
+    office.close()
+    with pytest.raises(ZeroDivisionError):
+        office.land()
+    assert office.ended == 1
+
+
+def test_a_job_that_nobody_took_when_the_last_replies_left_is_written_as_queued(office: Office) -> None:
+    class Gone(Connection):
+        def send_committed(self, outbox: Outbox, replies: list[bytes]) -> None:
+            office.change()
+
+    for connection in (*(Connection() for _ in range(MOST_SENT)), Gone()):
+        office.acknowledge(connection, b"a")
+    office.close()
+    office.land()
+    assert office.ended == 0
+    office.land()
+    assert office.ended == 1
+    assert [len(batch.removed) for batch in office.disk.writes] == [MOST_SENT + 1, 1]
