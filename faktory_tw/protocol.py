@@ -94,10 +94,10 @@ class FaktoryProtocol(LineReceiver):
         factory = self.factory
         if factory.refuses_connections():
             factory.server.refused_connections["limit"] += 1
-            count = len(factory.connections)
-            self.transport.write(wire.error(CommandError(f"too many connections: {count}")))
-            self.transport.loseConnection()
+            refusal = CommandError(f"too many connections: {len(factory.connections)}")
+            self.transport.write(wire.error(refusal))
             self._closing = True
+            self._end_soon()
             return
         factory.connections.add(self)
         self._hold = factory.committer.hold
@@ -133,9 +133,8 @@ class FaktoryProtocol(LineReceiver):
         undelivered, self._undelivered = self._undelivered, []
         self._put_by.clear()
         self._parts.clear()
-        self._hold = (
-            _hold_nothing  # no cycle may keep a closed connection: the collector hardly ever looks at old objects
-        )
+        # The collector looks at old objects hardly ever, so no cycle may keep a closed connection.
+        self._hold = _hold_nothing
         self.__dict__.pop("_write", None)
         try:
             if session is not None:
@@ -332,7 +331,7 @@ class FaktoryProtocol(LineReceiver):
         """The session answers the pending command. False when the client is gone."""
         if self._closing:
             return False
-        if reservation is not None and self._client_left():
+        if reservation is not None and peek(self._socket) == b"":  # it has left, though the reactor has not told yet
             self.abort()
             return False
         self._pending = False
@@ -345,10 +344,6 @@ class FaktoryProtocol(LineReceiver):
         else:
             self._reply(reply)
         return True
-
-    def _client_left(self) -> bool:
-        """Whether the client has closed its end, though the reactor has not told yet."""
-        return peek(self._socket) == b""
 
     def _reply(self, reply: bytes) -> None:
         """Send the next reply, behind those that wait for the disk."""
@@ -391,10 +386,13 @@ class FaktoryProtocol(LineReceiver):
     def _finish_closing(self) -> None:
         if self.transport.connected and not self.transport.disconnecting:
             self.transport.unregisterProducer()
-            self.transport.loseConnection()
-            if self._stalled:  # it would wait for ever for a client that does not read
-                self._end_handshake()
-                self._deadline = self.factory.reactor.callLater(LINGER_SECONDS, self._linger_timeout)
+            self._end_soon()
+
+    def _end_soon(self) -> None:
+        """End the connection when all has left, without waiting for ever for who does not read, or does not end TLS."""
+        self.transport.loseConnection()
+        self._end_handshake()
+        self._deadline = self.factory.reactor.callLater(LINGER_SECONDS, self._linger_timeout)
 
     def _linger_timeout(self) -> None:
         self._deadline = None

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from faktory_tw.fairness import MOST_LINES
 from faktory_tw.protocol import LINGER_SECONDS, MOST_HELD, PUT_BY_BYTES
-from tests.unit.house import House, job
+from tests.unit.house import Client, House, job
 from tests.unit.test_protocol_replies import LATENCY_A, LATENCY_B, NOTHING, OK
 
 
@@ -107,6 +109,28 @@ def test_a_client_that_does_not_read_does_not_hold_up_its_end(house: House) -> N
     assert client.wire.aborted
     client.hang_up()
     assert not house.failures
+
+
+@pytest.mark.parametrize("last", [b"END", b"NONSENSE" * 10_000])
+def test_who_does_not_end_its_side_is_cut_off_though_the_server_has_little_left_to_send(
+    house: House, last: bytes
+) -> None:
+    """Less is not sent than makes a transport ask for a pause; or TLS waits for the other side to say goodbye."""
+    client = house.connect(hello=None)
+    client.say(last)
+    assert client.wire.closed
+    house.reactor.advance(LINGER_SECONDS + 0.01)
+    assert client.wire.aborted
+
+
+def test_a_client_that_is_one_too_many_does_not_stay(house: House) -> None:
+    house.factory.max_connections = 0
+    client = Client(house.factory, hello=None)
+    assert client.wire.closed
+    house.reactor.advance(LINGER_SECONDS + 0.01)
+    assert client.wire.aborted
+    client.hang_up()
+    assert house.reactor.getDelayedCalls() == []
 
 
 def test_a_client_that_reads_its_last_replies_late_leaves_no_timer(house: House) -> None:
