@@ -81,11 +81,11 @@ class Loader:
 
 def reservation_of(row: JobRow, store: Store) -> Reservation:
     """The reservation of a job that was being worked. Raises StoreError when the job is not as it was written."""
+    since = row.reserved_at or 0.0
     try:
         job = job_of(row)
-    except ValueError as error:
+        extended = min(math.ceil((row.at or 0.0) - since), MAXIMUM_RESERVE_SECONDS)
+    except (ValueError, ArithmeticError) as error:
         raise unreadable(store.path, f"the job number {row.id} is not as it was written, {error!r}") from error
     job.body = b""
-    since = row.reserved_at or 0.0
-    extended = min(math.ceil((row.at or 0.0) - since), MAXIMUM_RESERVE_SECONDS)
     return Reservation(job, row.wid, since, max(lease_seconds(job.reserve_for), extended))

@@ -8,12 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from faktory_tw.core.loading import Loader
+from faktory_tw.core.loading import Loader, reservation_of
 from faktory_tw.core.queues import Queue
 from faktory_tw.core.timed import TimedSet
-from faktory_tw.storage.store import IndexRow, Place
+from faktory_tw.storage.store import IndexRow, JobRow, Place, StoreError
 from faktory_tw.times import rfc3339
 from tests.unit.doubles import NOON, Engine, jid_of
+from tests.unit.house import Disk
 
 TIMED = (Place.SCHEDULED, Place.RETRIES, Place.DEAD)
 
@@ -255,3 +256,12 @@ def test_of_jobs_that_share_a_jid_the_one_fetched_first_is_the_oldest_after_a_re
     engine.restart()
     assert engine.manager.ack("shared-jid", "")
     assert [reservation.job.queue for reservation in engine.manager.reservations()] == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("at", "body"), [(float("inf"), b'{"jid":"1"}'), (float("-inf"), b'{"jid":"1"}'), (NOON, b"[")]
+)
+def test_a_reservation_that_is_not_as_it_was_written_is_refused_with_a_remedy(at: float, body: bytes) -> None:
+    row = JobRow(1, "q", 5, int(Place.WORKING), 1, at, NOON, b"", "me", NOON, body)
+    with pytest.raises(StoreError, match=r"the job number 1 is not as it was written.*restore"):
+        reservation_of(row, Disk())
