@@ -44,14 +44,13 @@ class Sweeper:
 
     def flush(self, sets: Iterable[TimedSet]) -> None:
         """Everything on disk is gone already; free the memory."""
-        self._flushed.append(self._condemned)
+        self.free(self._condemned, *sets)
         self._condemned = deque()
         self._cache.clear()
-        self.free(*sets)
 
     def free(self, *containers: Container) -> None:
         """Nobody needs these any more."""
-        self._flushed.extend(containers)
+        self._flushed.extend(container for container in containers if container)
 
     def step(self) -> bool:
         """One slice. Returns whether there is more to do."""

@@ -38,6 +38,12 @@ AREA = Area(
             "        if False:  # first",
         ),
         Fault(
+            "every flush leaves something to free, were it only of nothing",
+            "core/sweeper.py",
+            "container for container in containers if container)",
+            "container for container in containers)",
+        ),
+        Fault(
             "who is slow to end the connection may keep it for ever",
             "protocol.py",
             "self.factory.reactor.callLater(LINGER_SECONDS, self._linger_timeout)",

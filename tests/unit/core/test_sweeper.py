@@ -219,6 +219,13 @@ def test_a_flushed_set_is_freed_in_slices(engine: Engine) -> None:
     assert not engine.manager.upkeep()
 
 
+def test_a_flush_of_nothing_leaves_nothing_to_free(engine: Engine) -> None:
+    engine.upkeep()
+    for _ in range(100):
+        engine.manager.flush()
+    assert not engine.manager.sweeper.step()
+
+
 def test_what_was_flushed_is_freed_in_slices(engine: Engine) -> None:
     """A million queues and reservations: to free them in one go would take half a second."""
     for number in range(MANY):
