@@ -128,7 +128,7 @@ class Operations:
 
     def _status(self) -> str:
         manager = self._server.manager
-        queued, working = sum(manager.queue_sizes().values()), manager.set_sizes()["working"]
+        queued, working = sum(map(len, manager.queues().values())), manager.set_sizes()["working"]
         return f"{queued} jobs queued, {working} worked, {len(self._factory.connections)} connections"
 
     # -- signals -------------------------------------------------------------------------------------------------

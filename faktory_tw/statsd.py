@@ -245,7 +245,7 @@ class StatsD(Observer):
 
     def _gauges(self) -> Iterator[list[str]]:
         manager = self._manager
-        sets, sizes = manager.set_sizes(), manager.queue_sizes()
+        sets, sizes = manager.set_sizes(), {name: len(queue) for name, queue in manager.queues().items()}
         totals = {
             "processed": manager.history.processed,
             "failures": manager.history.failures,
