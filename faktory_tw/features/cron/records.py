@@ -54,10 +54,9 @@ class State(msgspec.Struct, array_like=True):
         if now >= self.since:
             return False
         span = next((span for span in self.past if span[0] <= now <= span[1]), None)
-        self._leave(now, now)
-        if span is not None and span in self.past:
-            self.past.remove(span)
-            self.since, self.settled = span
+        if span is not None:
+            self.past.remove(span)  # before the earliest two may become one
+        self._leave(*(span or (now, now)))
         return True
 
     def leap(self, moment: float) -> None:

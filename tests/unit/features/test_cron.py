@@ -284,6 +284,17 @@ def test_a_clock_that_was_wrong_many_times_repeats_no_tick(tower: Tower) -> None
     assert len(tower.cron._lines["beat"].record.state.past) <= MOST_SPANS
 
 
+def test_a_clock_that_comes_back_to_the_second_of_many_times_repeats_no_tick(tower: Tower) -> None:
+    tower.use(entry(schedule="*/20 * * * *", catch_up="last"))
+    for _ in range(MOST_SPANS):
+        tower.live(HOUR, every=60)
+        tower.step(DAY)
+    tower.pushed()
+    tower.step(-(DAY + HOUR) * (MOST_SPANS - 1) + 60)
+    tower.live(HOUR - 120, every=60)
+    assert tower.pushed() == []
+
+
 # -- jobs that are refused -----------------------------------------------------------------------------------------
 
 

@@ -54,9 +54,9 @@ class Known:
         """The clock may have been set back."""
         if now < self.since:
             there = [span for span in self.past if span[0] <= now <= span[1]]
-            self.move(*(there or [(now, now)])[0])
-            if there and there[0] in self.past:
+            if there:
                 self.past.remove(there[0])
+            self.move(*(there or [(now, now)])[0])
 
     def begin(self, now: float) -> None:
         """Ticks before now are nobody's."""
