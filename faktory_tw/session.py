@@ -34,6 +34,7 @@ from faktory_tw.server import Server, password_hash
 from faktory_tw.wire import ACKNOWLEDGED, NULL, OK, CommandError, FatalCommandError, Held, WrongPassword, bulk, error
 
 _BULK_SLICE = 512  # jobs of one PUSHB handled in one turn of the reactor: each may be handed to somebody who waits
+_BULK_BYTES = 1024 * 1024  # of args of a PUSHB that are taken apart in one turn
 _BULK_SLICE_BYTES = 16_384  # of the args of those with a custom
 MOST_BEFORE_HELLO_BYTES = 65_536
 _REMEMBERED_FETCHES = 1024
@@ -227,9 +228,12 @@ class Session:
     def _push_steps(self, jobs: Iterator[Payload], refused: dict[str, str]) -> Iterator[None]:
         """Parse all jobs first, as one that is no job refuses the whole command, then push them."""
         parsed: deque[Payload] = deque()
+        size = 0
         for payload in jobs:
             parsed.append(payload)
-            if len(parsed) % _BULK_SLICE == 0:
+            size += memoryview(payload.args).nbytes
+            if len(parsed) % _BULK_SLICE == 0 or size > _BULK_BYTES:
+                size = 0
                 yield
         manager, now = self.server.manager, self.server.clock.time()
         number = size = 0

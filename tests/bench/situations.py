@@ -187,6 +187,7 @@ def costly_arguments(scene: Scene, count: int) -> tuple[int, Turns]:
     custom = '"custom":{"unique_for":60}'
     args = ",".join(["1e300"] * 10_900)
     text = ",".join(f'{{"jid":"job-{n:020}","jobtype":"A","args":[{n},{args}],{custom}}}' for n in range(jobs))
+    line = f"PUSHB [{text}]".encode()
     later: list[Iterator[None]] = []
     server = Server(scene.manager, scene.clock, lambda steps, _finish: later.append(steps))
     talk = Talk(server, b'HELLO {"v":2}')
@@ -195,7 +196,7 @@ def costly_arguments(scene: Scene, count: int) -> tuple[int, Turns]:
         yield from later[0]
 
     return jobs, _chained(
-        scene.events("PUSHB", iter([lambda: talk.session.execute(b"PUSHB [" + text.encode() + b"]")])),
+        scene.events("PUSHB", iter([partial(talk.session.execute, line)])),
         lambda: scene.steps("PUSHB", rest()),
     )
 

@@ -99,6 +99,18 @@ def test_a_turn_of_a_bulk_push_has_one_job_whose_args_take_long(tmp_path: Path) 
     scene.engine.stop()
 
 
+def test_a_long_bulk_push_is_taken_apart_in_a_turn_of_its_own(tmp_path: Path) -> None:
+    scene = Scene(tmp_path, FakeClock())
+    later: list[Iterator[None]] = []
+    talk = Talk(Server(scene.manager, scene.clock, lambda steps, _: later.append(steps)), b'HELLO {"v":2}')
+    jobs = [f'{{"jid":"job-{number:08}","jobtype":"A","args":["{"x" * 60_000}"]}}' for number in range(20)]
+    assert talk.session.execute(f"PUSHB [{','.join(jobs)}]".encode()) is None
+    assert scene.manager.pushed == 0
+    assert list(later[0]) == []
+    assert scene.manager.pushed == 20
+    scene.engine.stop()
+
+
 class _Busy(Feature):
     """Always has something to do, which takes 20 ms."""
 
