@@ -18,7 +18,11 @@ THROTTLES, GATES, ASIDE, FACTS = (
 )
 
 AREA = Area(
-    tests=("tests/unit/features/test_turns.py", "tests/unit/features/test_throttles_slices.py"),
+    tests=(
+        "tests/unit/features/test_turns.py",
+        "tests/unit/features/test_throttles_slices.py",
+        "tests/unit/test_reading_anew.py",
+    ),
     faults=(
         Fault(
             "what a turn may do for batches is counted for each event",
@@ -77,6 +81,18 @@ AREA = Area(
             "session.py",
             "_BULK_SLICE_BYTES = 16_384 ",
             "_BULK_SLICE_BYTES = 10**9 ",
+        ),
+        Fault(
+            "a long bulk push is taken apart and pushed in one turn",
+            "session.py",
+            "        if is_long:\n",
+            "        if False:\n",
+        ),
+        Fault(
+            "a SIGHUP that comes while the settings are read is forgotten",
+            "operations.py",
+            "            self._reads_again = True\n",
+            "",
         ),
     ),
 )
