@@ -33,7 +33,8 @@ AREA = Area(
             "a time to which the clock comes back may become one with the next before it is gone on with",
             RECORDS,
             "            self.past.remove(span)  # before the earliest two may become one\n        self._leave(*(span or (now, now)))\n",
-            "            self._leave(*span)\n            self.past = [each for each in self.past if each != span]\n",
+            "            pass\n        self._leave(*(span or (now, now)))\n"
+            "        self.past = [each for each in self.past if each != span]\n",
         ),
         Fault("nobody sees that the clock was set back", CRON, "if now < self._wall:", "if now < 0.0:"),
         Fault("after a restart nobody sees that the clock was set back", CRON, "        state.turn_back(now)\n", ""),

@@ -185,7 +185,8 @@ class Cron(Feature):
                 self.store.batch.enter(self.kind, *record.row())
             if number % _SLICE == 0:
                 yield
-        self._left = deque(sorted(gone, key=lambda record: record.state.left_at or 0.0))
+        left = (record for record in gone if record.name in self._records)  # a flush may have forgotten some meanwhile
+        self._left = deque(sorted(left, key=lambda record: record.state.left_at or 0.0))
         self._lines = lines
         self._due.clear()
         self._turned.clear()

@@ -238,6 +238,22 @@ def test_flush_forgets_the_runs_but_no_tick_and_no_pause(tower: Tower, commit: b
     assert len(tower.runs("a")) == 1
 
 
+def test_a_flush_while_other_settings_are_taken_over_forgets_what_had_left_for_good(
+    tower: Tower, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cron_module, "_SLICE", 2)
+    tower.use(entry("old"), *(entry(f"then{number}") for number in range(3)))
+    tower.live(1)
+    tower.use(*(entry(f"then{number}") for number in range(3)))
+    tower.live(1)
+    tower.use(entry(paused=True))
+    assert tower.cron._admitting is not None
+    tower.engine.manager.flush()
+    tower.live(1)
+    tower.live(REMEMBERED_SECONDS + 60, every=100_000)
+    assert tower.kept() == 1
+
+
 def test_what_people_see_of_an_entry(tower: Tower) -> None:
     custom = {"unique_for": 60}
     made = entry(schedule="@hourly", timezone="Europe/Berlin", catch_up="last", job={"queue": "low", "custom": custom})
