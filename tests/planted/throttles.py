@@ -17,7 +17,7 @@ AREA = Area(
             "self.by_worker.get(wid, 0) >= most",
             "self.by_worker.get(wid, 0) > most",
         ),
-        Fault("a slot that times out is not reclaimed", THROTTLES, "if held.since + timeout > now:", "if held.since:"),
+        Fault("a slot that times out is not reclaimed", THROTTLES, "if each.since + timeout > now:", "if each.since:"),
         Fault("a slot times out a moment late", THROTTLES, "since + timeout > now", "since + timeout >= now"),
         Fault("a job that fails keeps its slot", GATES, "failed = taken_back = acked", "taken_back = acked"),
         Fault("a job that is taken back keeps its slot", GATES, "failed = taken_back = acked", "failed = acked"),

@@ -30,7 +30,7 @@ from faktory_tw.core.slices import Stride
 from faktory_tw.core.tasks import Clock
 from faktory_tw.features.throttles.gates import Slots, ThrottleGate
 from faktory_tw.features.throttles.keys import keys_of
-from faktory_tw.features.throttles.lanes import Bucket, Lane, Throttle
+from faktory_tw.features.throttles.lanes import Bucket, Held, Lane, Throttle
 from faktory_tw.features.throttles.views import LOOKED_AT, ThrottleView, throttle_view
 from faktory_tw.storage.store import Store
 
@@ -345,9 +345,7 @@ class Throttles(Feature):
             timeout = throttle.setting.timeout
             if timeout is None:
                 continue
-            for job_id, held in list(islice(throttle.held.items(), left)):
-                if held.since + timeout > now:
-                    break
+            for job_id in list(islice(_over(throttle.held, timeout, now), left)):
                 left -= 1
                 throttle.reclaimed += 1
                 lane = throttle.free(job_id, now)
@@ -402,6 +400,14 @@ class Throttles(Feature):
         queues, now = self.manager.queues(), self.clock.monotonic()
         some = list(islice(self._throttles.values(), start, start + min(count, MOST_LISTED)))
         return [throttle_view(each, queues, now, LOOKED_AT // len(some)) for each in some]
+
+
+def _over(held: dict[int, Held], timeout: float, now: float) -> Iterator[int]:
+    """The jobs whose slots were taken so long ago; the oldest come first."""
+    for job_id, each in held.items():
+        if each.since + timeout > now:
+            return
+        yield job_id
 
 
 def _since(found: _Found) -> float:

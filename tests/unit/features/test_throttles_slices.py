@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from faktory_tw.features.throttles.lanes import Held
 from tests.unit.features.mill import MakeMill, got
 
 ONE = 'one = { jobtype = "Work", concurrency = 1 }'
@@ -95,3 +98,21 @@ def test_who_may_have_no_more_is_not_asked_for_ever(make_mill: MakeMill) -> None
     assert got(client) == []
     mill.ack(first)
     assert got(client) == [third]
+
+
+def test_slots_whose_time_is_not_over_are_not_gone_through(make_mill: MakeMill) -> None:
+    mill = make_mill("bulk = { concurrency = 50, timeout = 60 }")
+    mill.push(count=50)
+    mill.fetch_all()
+    looked_at: list[int] = []
+
+    class Watched(dict[int, Held]):
+        def items(self) -> Any:
+            for key, each in super().items():
+                looked_at.append(key)
+                yield key, each
+
+    [throttle] = mill.throttles._throttles.values()
+    throttle.held = Watched(throttle.held)
+    mill.throttles.step()
+    assert len(looked_at) == 1
