@@ -27,7 +27,7 @@ from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from faktory_tw.server import password_hash
+from faktory_tw.challenge import password_hash
 
 QUEUES = tuple(f"load-{number}" for number in range(5))
 MODES = ("cycle", "push", "drain", "mixed")

@@ -9,17 +9,16 @@ import hashlib
 import hmac
 import os
 import platform
-import secrets
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
-from functools import cached_property
 from heapq import merge
 from itertools import islice
 from typing import Any, Literal, Protocol
 
 from faktory_tw import __version__
 from faktory_tw.attempts import Attempts
+from faktory_tw.challenge import Challenge
 from faktory_tw.config import Settings
 from faktory_tw.config.keys import MIB
 from faktory_tw.core.manager import Clock, JobManager
@@ -28,36 +27,12 @@ from faktory_tw.times import rfc3339
 from faktory_tw.wire import CommandError
 
 SPOKEN_VERSION = "1.9.4"  # clients test it: the Faktory whose protocol this is
-_FEWEST_ITERATIONS = 4000
-_ITERATIONS = 4096
 _CHALLENGE_SECONDS = 1.0
 _SIZES = 2000  # of queues put in order in one slice
 _LONGEST_LINE = 64 * MIB  # until there are settings
 
 Slices = Callable[[Iterator[None], Callable[[CommandError | None], None]], None]
 _PAGE_KIB = os.sysconf("SC_PAGE_SIZE") // 1024
-
-
-def password_hash(password: str, salt: str, iterations: int) -> str:
-    """What a client answers to a greeting with ``s`` and ``i``: SHA-256 of password and salt, hashed again and again."""
-    digest = hashlib.sha256((password + salt).encode()).digest()
-    for _ in range(iterations - 1):
-        digest = hashlib.sha256(digest).digest()
-    return digest.hex()
-
-
-class Challenge:
-    """A salt and a number of iterations, new at random, and the answer to them."""
-
-    def __init__(self, password: str) -> None:
-        self._password = password
-        self.salt = f"{secrets.randbits(63):x}"
-        self.iterations = _FEWEST_ITERATIONS + secrets.randbelow(_ITERATIONS)
-
-    @cached_property
-    def expected(self) -> str:
-        """The hash that a client with the right password sends."""
-        return password_hash(self._password, self.salt, self.iterations)
 
 
 class Room(Protocol):

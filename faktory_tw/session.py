@@ -18,6 +18,7 @@ from typing import Annotated, ClassVar
 import msgspec
 from msgspec import Meta
 
+from faktory_tw.challenge import password_hash
 from faktory_tw.core.backoff import time_of_retry
 from faktory_tw.core.job import DEFAULT_QUEUE, Payload, parse_folded, parse_job, parse_jobs, wire_form
 from faktory_tw.core.manager import Reservation
@@ -30,7 +31,7 @@ from faktory_tw.features.batches import Batches
 from faktory_tw.features.cancel import Cancel
 from faktory_tw.features.mutate import Mutation
 from faktory_tw.features.tracking import Tracking
-from faktory_tw.server import Server, password_hash
+from faktory_tw.server import Server
 from faktory_tw.wire import ACKNOWLEDGED, NULL, OK, CommandError, FatalCommandError, Held, WrongPassword, bulk, error
 
 _BULK_SLICE = 512  # jobs of one PUSHB handled in one turn of the reactor: each may be handed to somebody who waits

@@ -17,9 +17,9 @@ from typing import Any
 
 import msgspec
 
+from faktory_tw.challenge import password_hash
 from faktory_tw.console.address import Address
 from faktory_tw.console.errors import ConsoleError
-from faktory_tw.server import password_hash
 
 CONNECT_SECONDS = 15.0
 REPLY_SECONDS = 60.0

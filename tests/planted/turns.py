@@ -85,8 +85,8 @@ AREA = Area(
         Fault(
             "a long bulk push is taken apart and pushed in one turn",
             "session.py",
-            "        if is_long:\n",
-            "        if False:\n",
+            " or size > _BULK_BYTES:",
+            ":",
         ),
         Fault(
             "a SIGHUP that comes while the settings are read is forgotten",

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from faktory_tw.challenge import password_hash
 from faktory_tw.protocol import HANDSHAKE_SECONDS
-from faktory_tw.server import password_hash
 from faktory_tw.session import MOST_BEFORE_HELLO_BYTES
 from tests.unit.house import HELLO, Client, House, jid, job, named
 

@@ -11,8 +11,8 @@ import pytest
 from twisted.internet.address import IPv4Address, UNIXAddress
 
 from faktory_tw.attempts import FREE, MOST_DELAY_SECONDS, MOST_WAITING
+from faktory_tw.challenge import password_hash
 from faktory_tw.protocol import HANDSHAKE_SECONDS
-from faktory_tw.server import password_hash
 from faktory_tw.wire import OK
 from tests.unit.house import HELLO, Client, House, Wire, job
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from faktory_tw import __version__
+from faktory_tw.challenge import Challenge, password_hash
 from faktory_tw.core.manager import Limits
-from faktory_tw.server import Challenge, password_hash
 from faktory_tw.session import COMMANDS
 from faktory_tw.wire import Held
 from tests.unit.house import House, Talk, jid, job, named

@@ -11,9 +11,10 @@ from pathlib import Path
 from unittest.mock import patch
 
 from faktory_tw.attempts import Attempts
+from faktory_tw.challenge import Challenge, password_hash
 from faktory_tw.core.manager import JobManager
 from faktory_tw.features.standard import standard_features
-from faktory_tw.server import Challenge, Server, password_hash
+from faktory_tw.server import Server
 from faktory_tw.session import Session
 from faktory_tw.storage import database
 from faktory_tw.wire import CommandError

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
+from faktory_tw.challenge import password_hash
 from faktory_tw.console.address import Address
 from faktory_tw.console.connection import FOREVER, Connection, Refused, tls_context
 from faktory_tw.console.errors import ConsoleError
-from faktory_tw.server import password_hash
 
 ADDRESS = Address("localhost", 7419)
 GREETING = b'+HI {"v":2}\r\n'
