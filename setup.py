@@ -133,6 +133,8 @@ setup(
             "import-linter>=2.5",
             # What looks dangerous in the code; 1.7.5 is the first for Python 3.12.
             "bandit[toml]>=1.7.5",
+            # Whether the pages of the documentation can be laid out; 0.18 is the first that is called so.
+            "docutils>=0.18",
             # Which of the packages that are installed have known vulnerabilities.
             "pip-audit>=2.7",
         ],
