@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from tests.system.ledger import Account, Fetch, Found, Ledger
+from tests.system.ledger import Account, Fetch, Found, Ledger, Verdict
+from tests.system.torture import read_rows
 
 KILLED_AT = 100.0
 
@@ -195,3 +198,10 @@ def test_a_connection_that_ends_without_a_kill_is_noticed() -> None:
     ledger.connection_broken(1)
     ledger.judge_rows([])
     assert [len(found) for found in ledger.verdict.wrong.values()] == [1]
+
+
+def test_a_database_that_cannot_be_read_is_noticed(tmp_path: Path) -> None:
+    (tmp_path / "faktory.db").write_bytes(b"SQLite format 3\0" + b"\xff" * 8000)
+    verdict = Verdict()
+    assert read_rows(tmp_path / "faktory.db", verdict) == []
+    assert list(verdict.wrong) == ["the database is damaged"]

@@ -135,6 +135,9 @@ def read_rows(path: Path, verdict: Verdict, traits: Sequence[Trait] = ()) -> lis
             Found(jid, PLACES[place], queue, priority, failures(failure), position, custom)
             for jid, place, queue, priority, failure, position, custom in connection.execute(ROWS)
         ]
+    except sqlite3.DatabaseError as error:
+        verdict.find("the database is damaged", str(error))
+        return []
     finally:
         connection.close()
 
