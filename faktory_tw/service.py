@@ -41,6 +41,7 @@ from faktory_tw.storage.store import Store, StoreError
 from faktory_tw.wire import CommandError, FatalCommandError
 
 _DISK_SECONDS = 0.002  # long work waits so long when the disk does not keep up
+_GARBAGE_SECONDS = 600.0
 _STILL_SECONDS = 5.0  # without the duties of each second: nobody was served
 _HEARD_SECONDS = 1.0  # for what came meanwhile
 _END = object()
@@ -194,6 +195,7 @@ class FaktoryService(Service):
         self._upkept_at = self._reactor.seconds()
         self._every(LAZY_SECONDS, self._pulse)
         self._every(1.0, self._tick)
+        self._every(_GARBAGE_SECONDS, process.collect_garbage)
         if self._operations.notifier.watchdog_seconds:
             self._every(self._operations.notifier.watchdog_seconds, self._operations.notifier.alive)
 
